@@ -1,0 +1,62 @@
+# Two commands set everything up: `make run` and `make test`. Nothing but Python >= 3.11 and make is needed beforehand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
+.DEFAULT_GOAL := help
+.PHONY: help run demo setup setup-dev web test check fix flow torture bench docs schema screenshots lock clean
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: setup web  ## Set everything up and start the whole demonstration community
+	@$(BIN)/linli up
+
+demo: setup web  ## Prove it: start everything, let four emergencies happen, print the delay of every hop
+	@$(BIN)/linli up --check
+
+setup: $(VENV)/.run-ready  ## Install what running needs
+setup-dev: $(VENV)/.dev-ready  ## Install what developing and testing need
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Linli needs Python 3.11 or newer: call make with PYTHON=python3.11")'
+	@echo "[setup] creating the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-ready: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "[setup] installing the pinned, hash-checked libraries for running (about a minute)"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev-ready: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	@echo "[setup] installing the pinned, hash-checked libraries for testing (about two minutes)"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.run-ready
+
+test: setup-dev web  ## Set up and run all tests
+	@$(BIN)/pytest
+
+check: setup-dev web  ## Format, lint, types, import floors, dependencies, tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+	@$(BIN)/pytest
+
+fix: setup-dev  ## Format and mend what can be mended by machine
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: setup-dev  ## Resolve the lock files anew (versions and hashes, no download addresses)
+	@$(LOCK) --extra build --extra edge --extra cloud --extra sim -o requirements.lock
+	@$(LOCK) --extra build --extra edge -o requirements-edge.lock
+	@$(LOCK) --extra build --extra cloud --extra postgres --extra influx -o requirements-cloud.lock
+	@$(LOCK) --extra build --extra sim -o requirements-sim.lock
+	@$(LOCK) --all-extras -o requirements-dev.lock
+
+clean:  ## Remove what was built and what the demonstration stored
+	rm -rf $(VENV) var build *.egg-info dashboards/node_modules dashboards/dist

@@ -1,0 +1,1 @@
+"""Adapters: each outside library the cloud uses has its one door here."""

@@ -1,0 +1,1 @@
+"""What crosses the wire between edge and cloud: topics, structures, names and units. Pure."""

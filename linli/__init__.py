@@ -1,0 +1,1 @@
+"""The command line: starts the others, holds no logic."""
