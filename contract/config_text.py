@@ -193,9 +193,7 @@ def _existing(value: Any, loc: Path) -> Path:  # noqa: ANN401 - walks the parsed
     """Drop what pydantic adds to a location (names of union members) so that it is a path of the document."""
     path: Path = ()
     for index, part in enumerate(loc):
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
+        if _has(value, part):
             value = value[part]
         elif index == len(loc) - 1 and isinstance(value, dict):
             return (*path, part)
@@ -203,6 +201,12 @@ def _existing(value: Any, loc: Path) -> Path:  # noqa: ANN401 - walks the parsed
             continue
         path = (*path, part)
     return path
+
+
+def _has(value: object, part: str | int) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
 def _all_field_names(model: type[BaseModel]) -> list[str]:
