@@ -1,0 +1,1 @@
+"""`linli up`: the whole demonstration community on this machine."""
