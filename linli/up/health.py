@@ -38,7 +38,13 @@ def community_health(community: Community, client: ApiClient) -> list[Health]:
             rows.append(Health(part.name, "down", f"not running; see {part.log}"))
         elif part.name == "broker":
             state = "ok" if listens(community.home.ports.broker) else "starting"
-            rows.append(_row(part, state, f"{community.broker.name} on {LOOPBACK}:{community.home.ports.broker}"))
+            rows.append(
+                _row(
+                    part,
+                    state,
+                    f"{community.broker.name} on {LOOPBACK}:{community.home.ports.broker}",
+                )
+            )
         elif part.name == "cloud":
             detail = f"http://{LOOPBACK}:{client.port}" if cloud is not None else "starting"
             rows.append(_row(part, "ok" if cloud is not None else "starting", detail))
@@ -75,7 +81,9 @@ def _simulator_row(part: Part, community: Community) -> Health:
     link = community.simulator
     if link is None or not link.ready.is_set():
         return _row(part, "starting", "building the fleet")
-    devices = next((event["devices"] for event in reversed(link.events) if event.get("event") == "ready"), 0)
+    devices = next(
+        (event["devices"] for event in reversed(link.events) if event.get("event") == "ready"), 0
+    )
     return _row(part, "ok", f"{devices} simulated devices on their wires")
 
 
@@ -88,4 +96,8 @@ def _edge_row(part: Part, community: Community) -> Health:
     total, live = status.get("devices_total", 0), status.get("devices_live", 0)
     waiting = sum(status.get("spool", {}).values()) if isinstance(status.get("spool"), dict) else 0
     state = "ok" if status.get("uplink") == "connected" and live == total else "starting"
-    return _row(part, state, f"{live} of {total} devices answer, uplink {status.get('uplink')}, {waiting} messages wait")
+    return _row(
+        part,
+        state,
+        f"{live} of {total} devices answer, uplink {status.get('uplink')}, {waiting} messages wait",
+    )

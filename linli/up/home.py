@@ -22,11 +22,22 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """Who listens where and is found where; all on loopback unless the parts live in containers."""
+
+    broker_host: str = LOOPBACK
+    broker_bind: str = LOOPBACK
+    web_bind: str = LOOPBACK
+    serial_lines: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
     """The paths of one demonstration."""
 
     root: Path
     ports: Ports
+    network: Network = Network()
 
     @property
     def fleet(self) -> Path:
@@ -116,13 +127,13 @@ def write_cloud_config(home: Home, project: Path) -> None:
         "database": {"url": f"sqlite:///{(folder / 'app.db').resolve()}"},
         "series": {"kind": "local", "path": str((folder / "series").resolve())},
         "broker": {
-            "host": LOOPBACK,
+            "host": home.network.broker_host,
             "port": home.ports.broker,
             "username": CLOUD_USER,
             "password_file": str((folder / "secrets" / CLOUD_USER).resolve()),
         },
         "web": {
-            "host": LOOPBACK,
+            "host": home.network.web_bind,
             "port": home.ports.web,
             "dist": str((project / "dashboards" / "dist").resolve()),
         },

@@ -1,0 +1,192 @@
+"""`linli up`: start the whole demonstration community, show its health, stop it cleanly; `--check` proves it."""
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from linli.up.client import ApiClient, ApiError
+from linli.up.health import community_health, listens
+from linli.up.home import Home, Ports, choose_ports
+from linli.up.parts import (
+    Community,
+    FirstLogin,
+    StartError,
+    prepare_community,
+    prepare_database,
+    start_community,
+)
+from linli.up.proof import ProofError, prove, wait_for_devices, wait_until
+from linli.up.show import HealthBoard, hop_table
+
+PROJECT: Final = Path(__file__).parents[2]
+FLEET_SIZE: Final = {"full": 964, "small": 0}
+
+app = typer.Typer()
+console = Console(highlight=False)
+
+
+class _StopRequestedError(Exception):
+    """SIGTERM came: stop as for Ctrl-C."""
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    raise _StopRequestedError
+
+
+@app.callback(invoke_without_command=True)
+def up(
+    context: typer.Context,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Prove it: four emergencies, each hop timed; then stop.")
+    ] = False,
+    home: Annotated[Path, typer.Option(help="Folder for stores, configurations, logs.")] = Path(
+        "var/linli"
+    ),
+    web_port: Annotated[
+        int, typer.Option(help="Port of the web pages; the next free one when taken.")
+    ] = 8600,
+    scale: Annotated[str, typer.Option(help="full: all 964 devices; small: a handful.")] = "full",
+    embedded_broker: Annotated[
+        bool, typer.Option(help="Use amqtt even where Mosquitto is installed.")
+    ] = False,
+) -> None:
+    """Start broker, cloud, ingest worker, four edge nodes and the simulated fleet on this machine (loopback only)."""
+    if context.invoked_subcommand is not None:
+        return
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    with ExitStack() as stack:
+        root = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="linli-")))
+            if check
+            else home
+        )
+        place = Home(root.resolve(), choose_ports(web_port))
+        code = _run(place, scale, embedded_broker=embedded_broker, check=check)
+    raise typer.Exit(code)
+
+
+def _run(home: Home, scale: str, *, embedded_broker: bool, check: bool) -> int:
+    community: Community | None = None
+    try:
+        console.print(f"[bold]Linli[/] · {home.root}")
+        broker = prepare_community(home, PROJECT, scale, embedded_broker=embedded_broker)
+        login = prepare_database(home, PROJECT)
+        community = start_community(home, PROJECT, broker, console.print)
+        community.login = login
+        client = ApiClient(home.ports.web)
+        board = HealthBoard(console)
+
+        def tick() -> None:
+            community.supervisor.watch()
+            board.show(community_health(community, client))
+
+        wait_until(
+            lambda: listens(home.ports.web),
+            90,
+            tick,
+            lambda: f"the cloud does not answer; see {home.logs}",
+        )
+        if check:
+            return _check(community, client, login, tick)
+        _greet(home, login)
+        while True:
+            tick()
+            time.sleep(1)
+    except (KeyboardInterrupt, _StopRequestedError):
+        return 0
+    except (StartError, ProofError, ApiError, RuntimeError) as error:
+        console.print(f"[bold red]failed[/] {error}", style=None)
+        if community is not None:
+            _print_log_tails(home)
+        return 1
+    finally:
+        if community is not None:
+            _stop(community)
+
+
+def _greet(home: Home, login: FirstLogin | None) -> None:
+    console.print(f"\n  open   [bold]http://127.0.0.1:{home.ports.web}[/]")
+    if login is not None:
+        console.print(
+            f"  login  [bold]{login.username}[/]  password [bold]{login.password}[/]   (shown only now)"
+        )
+    else:
+        console.print(
+            "  login  as before; forgotten: linli cloud set-password admin --config …/cloud/cloud.yaml"
+        )
+    console.print("  Ctrl-C stops everything.\n")
+
+
+def _check(
+    community: Community, client: ApiClient, login: FirstLogin | None, tick: Callable[[], None]
+) -> int:
+    simulator = community.simulator
+    if login is None or simulator is None:
+        raise StartError("the proof needs a new folder and the simulator")
+    wait_until(
+        simulator.ready.is_set,
+        60,
+        tick,
+        lambda: f"the simulator is not ready; see {simulator.part.log}",
+    )
+    expected = next(event["devices"] for event in simulator.events if event.get("event") == "ready")
+    client.sign_in(login.username, login.password)
+    live = wait_for_devices(client, expected, tick)
+    console.print(f"\n{live} of {expected} devices are live. Four emergencies begin.\n")
+    rows = prove(community, client, tick)
+    console.print(hop_table(rows))
+    console.print(
+        "[bold green]passed[/] every emergency was seen on the event stream; the gas valve was closed by its edge"
+    )
+    return 0
+
+
+def _print_log_tails(home: Home) -> None:
+    for log in sorted(home.logs.glob("*.log")):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-4:]
+        if lines:
+            console.print(f"[dim]── {log.name}[/]")
+            for line in lines:
+                console.print(line[:300], style="dim", markup=False)
+
+
+def _stop(community: Community) -> None:
+    # A second Ctrl-C while stopping must not leave parts behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    console.print("stopping …")
+    if community.simulator is not None:
+        community.simulator.closed.set()
+    stubborn = community.supervisor.stop()
+    console.print(f"stopped{', killed: ' + ', '.join(stubborn) if stubborn else ' cleanly'}")
+
+
+@app.command()
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")],
+    *,
+    broker_host: Annotated[
+        str, typer.Option(help="Where edges and cloud find the broker.")
+    ] = "127.0.0.1",
+    broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 1883,
+    web_bind: Annotated[str, typer.Option(help="Address the web pages listen on.")] = "127.0.0.1",
+    web_port: Annotated[int, typer.Option(min=1, max=65535)] = 8600,
+    field_port: Annotated[int, typer.Option(min=1024, max=60000)] = 20000,
+    scale: Annotated[str, typer.Option()] = "full",
+    serial: Annotated[
+        bool, typer.Option(help="Serial lines on ptys; not across containers.")
+    ] = True,
+) -> None:
+    """Write fleet, secrets, broker files and the cloud's configuration, and start nothing (for containers)."""
+    home = Home(folder.resolve(), Ports(broker=broker_port, web=web_port, field=field_port))
+    del broker_host, web_bind, serial
+    prepare_community(home, PROJECT, scale, embedded_broker=False)
