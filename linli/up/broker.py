@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from contract.topics import Channel, topic
-from linli.up.home import CLOUD_USER, LOOPBACK
+from linli.up.home import CLOUD_USER
 
 SEARCH: Final = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto")
 
@@ -54,25 +54,26 @@ def mosquitto_hash(password: str, salt: bytes) -> str:
 
 
 def prepare(
-    folder: Path, port: int, passwords: Mapping[str, str], *, embedded: bool = False
+    folder: Path, bind: str, port: int, passwords: Mapping[str, str], *, embedded: bool = False
 ) -> BrokerCommand:
     """Write the broker's files and tell how to start it.
 
     Args:
         folder: where its configuration goes.
-        port: on loopback.
+        bind: the address it listens on.
+        port: on that address.
         passwords: of every user, in clear; only hashes are written.
         embedded: do without Mosquitto even where it is installed.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     program = None if embedded else find_mosquitto()
     if program is None:
-        return _embedded(folder, port, passwords)
-    return _mosquitto(folder, port, passwords, program)
+        return _embedded(folder, f"{bind}:{port}", passwords)
+    return _mosquitto(folder, f"{port} {bind}", passwords, program)
 
 
 def _mosquitto(
-    folder: Path, port: int, passwords: Mapping[str, str], program: str
+    folder: Path, listener: str, passwords: Mapping[str, str], program: str
 ) -> BrokerCommand:
     publish, subscribe = rights([user for user in passwords if user != CLOUD_USER])
     lines: list[str] = []
@@ -94,7 +95,7 @@ def _mosquitto(
     for path in (acl, users):
         path.chmod(0o600)
     settings = [
-        f"listener {port} {LOOPBACK}",
+        f"listener {listener}",
         "allow_anonymous false",
         f"password_file {users.resolve()}",
         f"acl_file {acl.resolve()}",
@@ -116,18 +117,19 @@ def _mosquitto(
     return BrokerCommand("Mosquitto", [program, "-c", str(config.resolve())])
 
 
-def _embedded(folder: Path, port: int, passwords: Mapping[str, str]) -> BrokerCommand:
-    from cloud.kit.password import hash_password  # noqa: PLC0415 - only where no Mosquitto is installed
+def _embedded(folder: Path, bind: str, passwords: Mapping[str, str]) -> BrokerCommand:
+    from cloud.kit.password import Passwords  # noqa: PLC0415 - only where no Mosquitto is installed
 
     publish, subscribe = rights([user for user in passwords if user != CLOUD_USER])
+    hasher = Passwords()
     users, plan = folder / "embedded-passwd", folder / "embedded.json"
     users.touch(mode=0o600)
     users.write_text(
-        "".join(f"{user}:{hash_password(word)}\n" for user, word in passwords.items()),
+        "".join(f"{user}:{hasher.hash(word)}\n" for user, word in passwords.items()),
         encoding="utf-8",
     )
     document = {
-        "bind": f"{LOOPBACK}:{port}",
+        "bind": bind,
         "password_file": str(users.resolve()),
         "publish": publish,
         "subscribe": subscribe,

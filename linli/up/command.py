@@ -14,7 +14,7 @@ from rich.console import Console
 
 from linli.up.client import ApiClient, ApiError
 from linli.up.health import community_health, listens
-from linli.up.home import Home, Ports, choose_ports
+from linli.up.home import LOOPBACK, Home, Network, Ports, choose_ports
 from linli.up.parts import (
     Community,
     FirstLogin,
@@ -187,6 +187,11 @@ def prepare(
     ] = True,
 ) -> None:
     """Write fleet, secrets, broker files and the cloud's configuration, and start nothing (for containers)."""
-    home = Home(folder.resolve(), Ports(broker=broker_port, web=web_port, field=field_port))
-    del broker_host, web_bind, serial
+    everywhere = "0.0.0.0" if broker_host != LOOPBACK else LOOPBACK  # noqa: S104 - inside a container's own network
+    network = Network(
+        broker_host=broker_host, broker_bind=everywhere, web_bind=web_bind, serial_lines=serial
+    )
+    home = Home(
+        folder.resolve(), Ports(broker=broker_port, web=web_port, field=field_port), network
+    )
     prepare_community(home, PROJECT, scale, embedded_broker=False)

@@ -100,14 +100,20 @@ def prepare_community(home: Home, cwd: Path, scale: str, *, embedded_broker: boo
     home.logs.mkdir(parents=True, exist_ok=True)
     run_once(
         home, cwd, "sim", "fleet", "--out", str(home.fleet), "--scale", scale,
-        "--broker-port", str(home.ports.broker), "--base-port", str(home.ports.field),
+        "--broker-host", home.network.broker_host, "--broker-port", str(home.ports.broker), "--models", str((cwd / "config" / "devices").resolve()), "--serial" if home.network.serial_lines else "--no-serial", "--base-port", str(home.ports.field),
     )  # fmt: skip
     write_cloud_config(home, cwd)
     passwords = {CLOUD_USER: secret(home.cloud_config.parent / "secrets" / CLOUD_USER)}
     for config in home.edges():
         edge = home.edge_id(config)
         passwords[edge] = secret(home.fleet / "secrets" / edge)
-    return prepare(home.broker, home.ports.broker, passwords, embedded=embedded_broker)
+    return prepare(
+        home.broker,
+        home.network.broker_bind,
+        home.ports.broker,
+        passwords,
+        embedded=embedded_broker,
+    )
 
 
 def prepare_database(home: Home, cwd: Path) -> FirstLogin | None:
