@@ -1,0 +1,1 @@
+"""Ingest: what edge nodes publish is judged, ruled, stored, and only then acknowledged."""

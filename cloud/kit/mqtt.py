@@ -1,0 +1,245 @@
+"""The door to paho-mqtt (3.1.1, clean session): messages into a bounded inbox, publications out.
+
+Correctness asks nothing of the broker: what is dropped here was not acknowledged end to end, so the
+edge sends it again. That is why the network thread never waits for anybody.
+"""
+
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+
+from cloud.kit.clock import Clock
+
+QUEUE_BYTES: Final = 67_108_864
+URGENT_LIMIT: Final = 20_000
+BULK_LIMIT: Final = 20_000
+BULK_ENDINGS: Final = ("/up/data", "/up/backfill")
+KEEPALIVE_S: Final = 20
+RECONNECT_S: Final = (0.2, 5.0)
+OUTBOX_LIMIT: Final = 2_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Arrival(NamedTuple):
+    """One message as it came; `received_at` in Unix ms."""
+
+    topic: str
+    payload: bytes
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTls:
+    """Files of a TLS connection; the client's own certificate is optional."""
+
+    ca_file: Path
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLogin:
+    """Where the broker is and who we are there."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+    tls: BrokerTls | None = None
+
+
+class _Queue:
+    """A deque with one producer and one consumer, bounded in messages and bytes; the newest is dropped."""
+
+    def __init__(self, limit: int, bytes_limit: int) -> None:
+        self._items: deque[Arrival] = deque()
+        self._limit = limit
+        self._bytes_limit = bytes_limit
+        # Each counter is written by one thread only, so none needs a lock.
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self.dropped = 0
+
+    def put(self, item: Arrival) -> None:
+        size = len(item.payload) + len(item.topic)
+        waiting = self._bytes_in - self._bytes_out
+        if len(self._items) >= self._limit or waiting + size > self._bytes_limit:
+            self.dropped += 1
+            return
+        self._bytes_in += size
+        self._items.append(item)
+
+    def take(self, most: int) -> list[Arrival]:
+        items = self._items
+        taken = [items.popleft() for _ in range(min(most, len(items)))]
+        self._bytes_out += sum(len(item.payload) + len(item.topic) for item in taken)
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Inbox:
+    """What came and is not yet worked on: alarms, events, births, replies and states go before readings."""
+
+    def __init__(
+        self,
+        *,
+        urgent_limit: int = URGENT_LIMIT,
+        bulk_limit: int = BULK_LIMIT,
+        bytes_limit: int = QUEUE_BYTES,
+    ) -> None:
+        self._urgent = _Queue(urgent_limit, bytes_limit)
+        self._bulk = _Queue(bulk_limit, bytes_limit)
+        self._stirred = threading.Event()
+
+    def put(self, arrival: Arrival) -> None:
+        """Add a message, or drop and count it when its queue is full; never waits."""
+        queue = self._bulk if arrival.topic.endswith(BULK_ENDINGS) else self._urgent
+        queue.put(arrival)
+        if not self._stirred.is_set():
+            self._stirred.set()
+
+    def wake(self) -> None:
+        """Let `wait` return although nothing came."""
+        self._stirred.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something came, somebody called `wake`, or the time is over."""
+        self._stirred.wait(timeout_s)
+        self._stirred.clear()
+
+    def take_urgent(self, most: int) -> list[Arrival]:
+        """Take up to `most` messages that must not wait, oldest first."""
+        return self._urgent.take(most)
+
+    def take_bulk(self, most: int) -> list[Arrival]:
+        """Take up to `most` messages of readings, oldest first."""
+        return self._bulk.take(most)
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Urgent and bulk messages waiting."""
+        return len(self._urgent), len(self._bulk)
+
+    @property
+    def dropped(self) -> int:
+        """Messages dropped since the start, each of them unacknowledged."""
+        return self._urgent.dropped + self._bulk.dropped
+
+
+class MqttLink:
+    """One connection to the broker with a network thread of its own; reconnects by itself.
+
+    Args:
+        subscriptions: (topic filter, quality of service) pairs, renewed at every connect.
+        on_connected: called by the network thread after each connect; must not wait.
+    """
+
+    def __init__(
+        self,
+        login: BrokerLogin,
+        *,
+        client_id: str,
+        subscriptions: Sequence[tuple[str, int]],
+        inbox: Inbox,
+        clock: Clock,
+        on_connected: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._login = login
+        self._subscriptions = list(subscriptions)
+        self._inbox = inbox
+        self._clock = clock
+        self._on_connected = on_connected
+        self._told_lost = False
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311
+        )
+        client.username_pw_set(login.username, login.password)
+        if login.tls:
+            cert, key = login.tls.cert_file, login.tls.key_file
+            client.tls_set(
+                ca_certs=str(login.tls.ca_file),
+                certfile=str(cert) if cert else None,
+                keyfile=str(key) if key else None,
+                tls_version=ssl.PROTOCOL_TLS_CLIENT,
+            )
+        client.reconnect_delay_set(*RECONNECT_S)  # type: ignore[arg-type]  # fractions of a second work
+        client.max_queued_messages_set(OUTBOX_LIMIT)
+        client.on_connect = self._connected
+        client.on_connect_fail = self._failed
+        client.on_disconnect = self._disconnected
+        client.on_message = self._message
+        self._client = client
+
+    def start(self) -> None:
+        """Begin connecting; returns at once."""
+        self._client.connect_async(self._login.host, self._login.port, keepalive=KEEPALIVE_S)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect and end the network thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has accepted us and not gone since."""
+        return self._client.is_connected()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
+        """Hand a message to the network thread.
+
+        Returns:
+            Whether it could be taken; nothing is kept for a broker that is not there, because
+            acknowledgements and commands are repeated by those who need them.
+        """
+        if not self._client.is_connected():
+            return False
+        return self._client.publish(topic, payload, qos=qos).rc == paho.MQTT_ERR_SUCCESS
+
+    def _connected(self, client: paho.Client, _data: Any, _flags: Any, code: Any, _p: Any) -> None:  # noqa: ANN401 - paho's callback
+        if code.is_failure:
+            if not self._told_lost:
+                self._told_lost = True
+                _log.error("broker refuses us", host=self._login.host, reason=str(code))
+            return
+        for start in range(0, len(self._subscriptions), 64):
+            client.subscribe(self._subscriptions[start : start + 64])
+        self._told_lost = False
+        _log.info("broker connected", host=self._login.host, port=self._login.port)
+        self._on_connected()
+
+    def _failed(self, _client: paho.Client, _data: Any) -> None:  # noqa: ANN401 - paho's callback
+        self._tell_lost("no connection")
+
+    def _disconnected(
+        self,
+        _client: paho.Client,
+        _data: Any,  # noqa: ANN401 - paho's callback
+        _flags: Any,  # noqa: ANN401 - paho's callback
+        code: Any,  # noqa: ANN401 - paho's callback
+        _p: Any,  # noqa: ANN401 - paho's callback
+    ) -> None:
+        self._tell_lost(str(code))
+
+    def _tell_lost(self, reason: str) -> None:
+        if not self._told_lost:
+            self._told_lost = True
+            _log.warning("broker away", host=self._login.host, reason=reason)
+
+    def _message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401 - paho's callback
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "?"
+        self._inbox.put(Arrival(topic, bytes(message.payload), self._clock.now_ms()))
