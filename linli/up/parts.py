@@ -100,7 +100,9 @@ def prepare_community(home: Home, cwd: Path, scale: str, *, embedded_broker: boo
     home.logs.mkdir(parents=True, exist_ok=True)
     run_once(
         home, cwd, "sim", "fleet", "--out", str(home.fleet), "--scale", scale,
-        "--broker-host", home.network.broker_host, "--broker-port", str(home.ports.broker), "--models", str((cwd / "config" / "devices").resolve()), "--serial" if home.network.serial_lines else "--no-serial", "--base-port", str(home.ports.field),
+        "--broker-host", home.network.broker_host, "--broker-port", str(home.ports.broker),
+        "--base-port", str(home.ports.field), "--models", str((cwd / "config" / "devices").resolve()),
+        "--serial" if home.network.serial_lines else "--no-serial",
     )  # fmt: skip
     write_cloud_config(home, cwd)
     passwords = {CLOUD_USER: secret(home.cloud_config.parent / "secrets" / CLOUD_USER)}
