@@ -1,0 +1,86 @@
+"""What the ingest worker writes of edges and devices, always inside its own transaction, with the journal's lines."""
+
+from collections import defaultdict
+from typing import Any
+
+from cloud.devices import store
+from cloud.devices.model import BirthOutcome, LinkState
+from cloud.kit.sql import Connection
+from cloud.notify import journal
+from contract.messages import Birth, Detail
+
+
+def apply_birth(
+    connection: Connection, edge: str, birth: Birth, body: bytes, at: int
+) -> BirthOutcome:
+    """Register what an edge says it has; the same birth again changes nothing but its time.
+
+    A device belongs to the edge that bore it first, until that edge's birth no longer names it or
+    somebody retires that edge: else one wrong configuration could speak for another's detectors.
+
+    Args:
+        body: the birth as received, kept so that its data can be read after a restart.
+        at: Unix ms by our clock.
+    """
+    if store.has_complete_birth(connection, edge, birth.model):
+        store.save_birth(connection, edge, birth, at, is_complete=True)
+        return BirthOutcome(is_new=False)
+    owners = store.owners(connection, [device.id for device in birth.devices])
+    foreign = tuple(sorted(device for device, owner in owners.items() if owner != edge))
+    own = [device for device in birth.devices if owners.get(device.id, edge) == edge]
+    metrics: dict[str, list[str]] = defaultdict(list)
+    for metric in birth.metrics:
+        metrics[metric.device].append(metric.metric)
+    store.save_birth(connection, edge, birth, at, is_complete=not foreign)
+    store.save_model(connection, edge, birth.model, body, at)
+    store.save_devices(connection, edge, own, metrics, at)
+    retired = store.retire_missing(connection, edge, (device.id for device in own), at)
+    _tell_edge(connection, edge, at)
+    return BirthOutcome(is_new=True, foreign=foreign, retired=tuple(retired))
+
+
+def apply_link(
+    connection: Connection, device: str, *, is_up: bool, measured_at: int, reason: str, at: int
+) -> None:
+    """Note that a device's link came or went; `measured_at` by the edge's clock, `at` by ours."""
+    state = LinkState.UP if is_up else LinkState.DOWN
+    store.set_link(connection, device, state=state, at=measured_at, reason=reason)
+    _tell_device(connection, device, at)
+
+
+def apply_self_test(
+    connection: Connection, device: str, *, measured_at: int, detail: Detail, at: int
+) -> None:
+    """Note a self-test; it passed unless `detail.ok` says otherwise."""
+    is_ok = bool(detail.get("ok", True))
+    store.set_self_test(connection, device, at=measured_at, is_ok=is_ok)
+    _tell_device(connection, device, at)
+
+
+def apply_online(connection: Connection, edge: str, *, is_online: bool, at: int) -> None:
+    """Note that an edge came or went at `at`."""
+    store.set_online(connection, edge, is_online=is_online, at=at)
+    _tell_edge(connection, edge, at)
+
+
+def _tell_device(connection: Connection, device_id: str, at: int) -> None:
+    device = store.device(connection, device_id)
+    if device is None:
+        return
+    body: dict[str, Any] = {
+        "id": device.id, "edge": device.edge, "link": device.link.value, "link_since": device.link_since,
+        "link_reason": device.link_reason, "self_test_at": device.self_test_at,
+        "self_test_ok": device.self_test_ok, "updated_at": at,
+    }  # fmt: skip
+    journal.append(connection, at=at, kind="device", subject=device.id, body=body)
+
+
+def _tell_edge(connection: Connection, edge_id: str, at: int) -> None:
+    edge = store.edge(connection, edge_id)
+    if edge is None:
+        return
+    body: dict[str, Any] = {
+        "id": edge.id, "name": edge.name, "is_online": edge.is_online,
+        "online_since": edge.online_since, "born_at": edge.born_at, "updated_at": at,
+    }  # fmt: skip
+    journal.append(connection, at=at, kind="edge", subject=edge.id, body=body)
