@@ -18,9 +18,8 @@ def apply_birth(
     A device belongs to the edge that bore it first, until that edge's birth no longer names it or
     somebody retires that edge: else one wrong configuration could speak for another's detectors.
 
-    Args:
-        body: the birth as received, kept so that its data can be read after a restart.
-        at: Unix ms by our clock.
+    `body` is the birth as received, kept so that its data can be read after a restart; `at` Unix ms
+    by our clock.
     """
     if store.has_complete_birth(connection, edge, birth.model):
         store.save_birth(connection, edge, birth, at, is_complete=True)
