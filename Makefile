@@ -60,3 +60,25 @@ lock: setup-dev  ## Resolve the lock files anew (versions and hashes, no downloa
 
 clean:  ## Remove what was built and what the demonstration stored
 	rm -rf $(VENV) var build *.egg-info dashboards/node_modules dashboards/dist
+
+bench: setup-dev  ## Measure: a table and var/bench.json, each figure beside its reference
+	@$(BIN)/python -m benchmarks
+
+torture: setup-dev web  ## Slow: kill -9, cuts, full disks, with real processes, seeded and counted
+	@$(BIN)/pytest -n 0 -m torture tests/torture
+
+flow: setup-dev web  ## Only the tests from the simulator to the screen
+	@$(BIN)/pytest -n 0 tests/flow
+
+schema: setup-dev  ## Write the generated documents: JSON Schemas, OpenAPI, the web's API types
+	@$(BIN)/linli edge schema > config/edge.schema.json
+	@$(BIN)/linli cloud openapi > docs/openapi.json
+
+docs: setup-dev  ## Check the documents against the code
+	@$(BIN)/pytest -n 0 tests/architecture/test_docs.py tests/contract
+
+web: setup  ## Build the web pages (installs Node from a wheel where there is no Node 24)
+	@$(BIN)/python -m linli.web
+
+screenshots: setup-dev web  ## Take the pictures of every page into docs/images
+	@$(BIN)/python -m tests.e2e.screenshots
