@@ -101,12 +101,39 @@ class Instant:
     wall: int
 
 
+class DeviceInfo(Protocol):
+    """What alerting needs to know of a device; `x`, `y` in site metres; `gateway`, `place`, `edge` empty when none."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def kind(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def name(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def edge(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def gateway(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def place(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def place_name_zh(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def place_name_en(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def x(self) -> float | None: ...  # noqa: D102 - the class says it
+    @property
+    def y(self) -> float | None: ...  # noqa: D102 - the class says it
+    @property
+    def period_s(self) -> float: ...  # noqa: D102 - the class says it
+
+
 @dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """What alerting needs to know of a device; `x`, `y` in site metres; `gateway` and `edge` empty when none."""
+class PlainDevice:
+    """A device told by hand; of kind `unknown` when an alarm comes from one nobody registered."""
 
     id: str
-    kind: str
+    kind: str = "unknown"
     name: str = ""
     edge: str = ""
     gateway: str = ""
@@ -118,15 +145,19 @@ class DeviceInfo:
     period_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceInfo:
+class PlaceInfo(Protocol):
     """Names of a place; `x`, `y` in site metres."""
 
-    path: str
-    name_zh: str = ""
-    name_en: str = ""
-    x: float | None = None
-    y: float | None = None
+    @property
+    def path(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def name_zh(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def name_en(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def x(self) -> float | None: ...  # noqa: D102 - the class says it
+    @property
+    def y(self) -> float | None: ...  # noqa: D102 - the class says it
 
 
 class DeviceDirectory(Protocol):
