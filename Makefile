@@ -73,6 +73,7 @@ flow: setup-dev web  ## Only the tests from the simulator to the screen
 schema: setup-dev  ## Write the generated documents: JSON Schemas, OpenAPI, the web's API types
 	@$(BIN)/linli edge schema > config/edge.schema.json
 	@$(BIN)/linli cloud openapi > docs/openapi.json
+	@$(BIN)/python -m linli.reference > docs/reference.md
 
 docs: setup-dev  ## Check the documents against the code
 	@$(BIN)/pytest -n 0 tests/architecture/test_docs.py tests/contract
