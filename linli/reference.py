@@ -1,4 +1,4 @@
-"""Writes docs/reference.md from the code itself: commands, metrics, error codes, alarm kinds of a driver, rule kinds."""
+"""Writes docs/reference.md from the code itself: commands, metrics, kinds, error codes."""
 
 import importlib
 import inspect
