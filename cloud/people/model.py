@@ -66,6 +66,7 @@ class Principal:
     credential: str = ""
     scope: Scope = Scope.ACT
     is_token: bool = False
+    must_change_password: bool = False
     expires_at: int | None = None
 
 
@@ -87,6 +88,15 @@ class User:
     def is_enabled(self) -> bool:
         """Tell whether this person may sign in."""
         return self.disabled_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Failed logins under one key; times are Unix ms."""
+
+    failures: int = 0
+    last_at: int = 0
+    blocked_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
