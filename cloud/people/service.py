@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloud.errors import ForbiddenError, InvalidError, NotFoundError, NotSignedInError, TooManyRequestsError
+from cloud.errors import (
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    NotSignedInError,
+    TooManyRequestsError,
+)
 from cloud.kit.clock import Clock
 from cloud.kit.password import Passwords
 from cloud.kit.sql import Connection, Database

@@ -89,9 +89,10 @@ def test_a_new_person_gets_a_password_once(client: TestClient) -> None:
     password = added.json()["password"]
     assert password not in client.get("/api/users").text
     user_id = added.json()["user"]["id"]
-    assert client.patch(f"/api/users/{user_id}", json={"is_enabled": False}).json()[
-        "is_enabled"
-    ] is False
+    assert (
+        client.patch(f"/api/users/{user_id}", json={"is_enabled": False}).json()["is_enabled"]
+        is False
+    )
     again = client.post(f"/api/users/{user_id}/password", json={})
     assert again.json()["password"] not in {None, password}
 
