@@ -5,7 +5,7 @@ is `unknown`, and unknown is not normal.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -131,7 +131,16 @@ class BirthOutcome:
 
     is_new: bool
     foreign: tuple[str, ...] = ()
-    retired: tuple[str, ...] = field(default=())
+    retired: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AliasPlan:
+    """What the aliases of one birth stand for: (alias, device, metric); `foreign` ones were not taken."""
+
+    model: int
+    metrics: tuple[tuple[int, str, str], ...]
+    foreign: tuple[int, ...] = ()
 
 
 def value_state(

@@ -18,6 +18,7 @@ site_table: Final = sa.Table(
     sa.Column("name_en", sa.String(120), nullable=False),
     sa.Column("width_m", sa.Float, nullable=False),
     sa.Column("depth_m", sa.Float, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False, server_default="1"),
 )
 place_table: Final = sa.Table(
     "place",
@@ -41,6 +42,11 @@ def site(connection: Connection) -> Site | None:
     return Site(row.id, row.name_zh, row.name_en, row.width_m, row.depth_m) if row else None
 
 
+def revision(connection: Connection) -> int:
+    """Give the number that grows with every import, 0 before the first."""
+    return connection.execute(sa.select(sa.func.max(site_table.c.revision))).scalar_one() or 0
+
+
 def places(connection: Connection) -> dict[str, Place]:
     """Give all places by path, parents before their children."""
     rows = connection.execute(sa.select(place_table).order_by(place_table.c.path))
@@ -55,8 +61,9 @@ def places(connection: Connection) -> dict[str, Place]:
 
 def save_site(connection: Connection, site: Site, places: Sequence[Place]) -> None:
     """Replace the community and its places."""
+    number = revision(connection) + 1
     connection.execute(sa.delete(site_table))
-    connection.execute(sa.insert(site_table).values(**asdict(site)))
+    connection.execute(sa.insert(site_table).values(**asdict(site), revision=number))
     connection.execute(sa.delete(place_table))
     rows = [asdict(place) for place in places]
     _insert_all(connection, place_table, rows)

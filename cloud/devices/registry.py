@@ -4,22 +4,19 @@ from collections import defaultdict
 from typing import Any
 
 from cloud.devices import store
-from cloud.devices.model import BirthOutcome, LinkState
+from cloud.devices.model import AliasPlan, BirthOutcome, LinkState
 from cloud.kit.sql import Connection
 from cloud.notify import journal
 from contract.messages import Birth, Detail
 
 
-def apply_birth(
-    connection: Connection, edge: str, birth: Birth, body: bytes, at: int
-) -> BirthOutcome:
+def apply_birth(connection: Connection, edge: str, birth: Birth, at: int) -> BirthOutcome:
     """Register what an edge says it has; the same birth again changes nothing but its time.
 
     A device belongs to the edge that bore it first, until that edge's birth no longer names it or
-    somebody retires that edge: else one wrong configuration could speak for another's detectors.
-
-    `body` is the birth as received, kept so that its data can be read after a restart; `at` Unix ms
-    by our clock.
+    somebody retires that edge: else one wrong configuration could speak for another's detectors. The
+    aliases are kept as they were accepted, so that a backlog can still be read after a device has moved.
+    `at` is Unix ms by our clock.
     """
     if store.has_complete_birth(connection, edge, birth.model):
         store.save_birth(connection, edge, birth, at, is_complete=True)
@@ -31,11 +28,24 @@ def apply_birth(
     for metric in birth.metrics:
         metrics[metric.device].append(metric.metric)
     store.save_birth(connection, edge, birth, at, is_complete=not foreign)
-    store.save_model(connection, edge, birth.model, body, at)
+    store.save_model(connection, edge, alias_plan(birth, frozenset(foreign)), at)
     store.save_devices(connection, edge, own, metrics, at)
     retired = store.retire_missing(connection, edge, (device.id for device in own), at)
     _tell_edge(connection, edge, at)
     return BirthOutcome(is_new=True, foreign=foreign, retired=tuple(retired))
+
+
+def alias_plan(birth: Birth, foreign: frozenset[str]) -> AliasPlan:
+    """Give the aliases of a birth, those of `foreign` devices apart."""
+    return AliasPlan(
+        birth.model,
+        tuple(
+            (metric.alias, metric.device, metric.metric)
+            for metric in birth.metrics
+            if metric.device not in foreign
+        ),
+        tuple(metric.alias for metric in birth.metrics if metric.device in foreign),
+    )
 
 
 def apply_link(

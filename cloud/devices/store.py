@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 
-from cloud.devices.model import Device, Edge, LinkState
+from cloud.devices.model import AliasPlan, Device, Edge, LinkState
 from cloud.kit.sql import Connection, insert, metadata
 from contract.messages import Birth, DeviceBirth
 
@@ -136,10 +137,12 @@ def save_birth(
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
 
-def save_model(connection: Connection, edge_id: str, model: int, body: bytes, at: int) -> None:
-    """Keep the encoded birth, so that data of it can be read after a restart; the newest few stay."""
-    values = {"last_at": at, "body": body}
-    statement = insert(connection, edge_model_table).values(edge=edge_id, model=model, **values)
+def save_model(connection: Connection, edge_id: str, plan: AliasPlan, at: int) -> None:
+    """Keep the aliases of a birth, so that its data can be read after a restart; the newest few stay."""
+    values = {"last_at": at, "body": msgspec.msgpack.encode(plan)}
+    statement = insert(connection, edge_model_table).values(
+        edge=edge_id, model=plan.model, **values
+    )
     connection.execute(
         statement.on_conflict_do_update(index_elements=["edge", "model"], set_=values)
     )
@@ -155,11 +158,11 @@ def save_model(connection: Connection, edge_id: str, model: int, body: bytes, at
     )
 
 
-def models(connection: Connection) -> list[tuple[str, bytes]]:
-    """Give (edge, encoded birth) of all births that are kept."""
+def models(connection: Connection) -> list[tuple[str, AliasPlan]]:
+    """Give (edge, aliases) of all births that are kept."""
     statement = sa.select(edge_model_table.c.edge, edge_model_table.c.body)
     return [
-        (row.edge, row.body)
+        (row.edge, msgspec.msgpack.decode(row.body, type=AliasPlan))
         for row in connection.execute(statement.order_by(edge_model_table.c.last_at))
     ]
 

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     LANE_GAP = "lane_gap"
     OVERLOAD = "overload"
+    UNSTORABLE = "unstorable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,336 @@
+"""The cycle of the ingest worker: alarms first, rules before storage, nothing acknowledged before its commit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import structlog
+
+from cloud.alerts.model import AlarmFact, EventFact
+from cloud.devices import place_store, registry
+from cloud.devices import store as device_store
+from cloud.devices.directory import Directory
+from cloud.devices.model import BirthOutcome
+from cloud.errors import UnavailableError
+from cloud.ingest import store
+from cloud.ingest.aliases import AliasBook, ModelKey
+from cloud.ingest.intake import Intake, Urgent
+from cloud.ingest.lanes import LaneKey
+from cloud.ingest.lease import Lease, LeaseLostError
+from cloud.ingest.model import Reason
+from cloud.ingest.outbox import Outbox
+from cloud.ingest.ports import Keeper
+from cloud.ingest.presence import Turn
+from cloud.ingest.rejections import RejectionLog
+from cloud.ingest.writer import Committed, Opened, Registered, SeriesWriter
+from cloud.kit.clock import Clock
+from cloud.kit.mqtt import Inbox
+from cloud.kit.sql import Connection, Database
+from cloud.series.model import LaneMark, Row
+from contract.messages import Lane
+
+URGENT_AT_ONCE: Final = 256
+BULK_AT_ONCE: Final = 128
+ROWS_LIMIT: Final = 60_000
+GROUP_S: Final = 0.02
+RETRY_S: Final = (0.05, 2.0)
+TRIES_BEFORE_SPLIT: Final = 3
+TRANSIENT: Final = frozenset({"OperationalError", "InterfaceError", "TimeoutError", "OSError"})
+
+_log = structlog.get_logger(__name__)
+
+
+class StoppedError(UnavailableError):
+    """The worker was told to end while it waited for a database: nothing of this was acknowledged."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What one transaction of the application database is about."""
+
+    urgent: Urgent
+    rows: Sequence[Row] = ()
+    received_at: int = 0
+    tick_at: int | None = None
+
+
+class Cycle:
+    """One thread runs this; only the network thread and the series writer run beside it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: SeriesWriter,
+        keeper: Keeper,
+        directory: Directory,
+        aliases: AliasBook,
+        intake: Intake,
+        outbox: Outbox,
+        rejections: RejectionLog,
+        inbox: Inbox,
+        lease: Lease,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._keeper = keeper
+        self._directory = directory
+        self._aliases = aliases
+        self._intake = intake
+        self._outbox = outbox
+        self._rejections = rejections
+        self._inbox = inbox
+        self._lease = lease
+        self._clock = clock
+        self._committed: dict[LaneKey, int] = {}
+        self._is_open = False
+        self._submitted_s = 0.0
+        self._revision = -1
+        self.is_stopping: Callable[[], bool] = lambda: False
+        self.problem = ""
+
+    def load(self) -> None:
+        """Take over from whoever worked before: lanes, edges, aliases, conditions."""
+        with self._database.read() as connection:
+            for key, state in store.lanes(connection):
+                self._intake.book.restore(key, state.high, state.window)
+            self._directory.refresh(connection)
+            self._revision = place_store.revision(connection)
+            models = device_store.models(connection)
+        now = int(self._clock.monotonic_s() * 1_000)
+        for edge in self._directory.edges.values():
+            if edge.is_online is not None:
+                self._intake.presence.restore(edge.id, is_online=edge.is_online, now=now)
+        self._keeper.load()
+        for edge_id, plan in models:
+            self._aliases.learn(edge_id, plan)
+
+    def step(self) -> bool:
+        """Do one round; tells whether there was anything to do."""
+        urgent = self._inbox.take_urgent(URGENT_AT_ONCE)
+        for arrival in urgent:
+            self._intake.take(arrival)
+        # Alarms are committed before any reading is looked at.
+        self.settle()
+        bulk = self._readings()
+        self._store()
+        self._collect()
+        return bool(urgent or bulk)
+
+    def wait(self, most_s: float) -> None:
+        """Wait for a message or a commit; shortly when readings wait to be grouped."""
+        self._inbox.wait(GROUP_S if self._intake.bulk else most_s)
+
+    def settle(
+        self, rows: Sequence[Row] = (), received_at: int = 0, tick_at: int | None = None
+    ) -> None:
+        """Feed the rules, commit what they and the edges changed, then acknowledge."""
+        urgent = self._intake.urgent
+        if urgent:
+            self._intake.urgent = Urgent()
+        elif not rows and tick_at is None:
+            self._acknowledge(())
+            return
+        self._commit(Work(urgent, rows, received_at, tick_at))
+        self._acknowledge(urgent.lanes)
+
+    def _readings(self) -> bool:
+        before = len(self._intake.bulk.rows)
+        if not self._is_open or before >= ROWS_LIMIT:
+            return False
+        arrivals = self._inbox.take_bulk(BULK_AT_ONCE)
+        for arrival in arrivals:
+            self._intake.take(arrival)
+        rows = self._intake.bulk.rows
+        if len(rows) > before:
+            self.settle(rows[before:] if before else rows, arrivals[-1].received_at)
+        return bool(arrivals)
+
+    def _store(self) -> None:
+        bulk = self._intake.bulk
+        now = self._clock.monotonic_s()
+        if not bulk or not self._writer.is_idle or now - self._submitted_s < GROUP_S:
+            return
+        if not self._lease.is_fresh:
+            return
+        self._submit()
+
+    def _submit(self) -> None:
+        self._submitted_s = self._clock.monotonic_s()
+        bulk = self._intake.bulk
+        self._intake.bulk = type(bulk)()
+        marks = [
+            LaneMark(key.edge, key.epoch, key.lane.value, self._intake.book.lane(key).high)
+            for key in bulk.lanes
+        ]
+        self._writer.append(bulk.rows, marks)
+
+    def _collect(self) -> None:
+        news = False
+        for result in self._writer.take_results():
+            match result:
+                case Committed():
+                    self._acknowledge_marks(result.marks)
+                case Registered():
+                    if isinstance(result.token, ModelKey):
+                        self._aliases.registered(result.token, result.ids)
+                    news = True
+                case Opened():
+                    self._opened(result)
+                    news = True
+                case _:
+                    assert_never(result)
+        if news:
+            self._keeper.watch(self._aliases.keys)
+
+    def _opened(self, result: Opened) -> None:
+        self._is_open = True
+        self._aliases.keys.update(result.keys)
+        for mark in result.marks:
+            key = LaneKey(mark.edge, mark.epoch, Lane(mark.lane))
+            self._intake.book.restore(key, mark.seq)
+            self._committed[key] = mark.seq
+
+    def _acknowledge_marks(self, marks: Sequence[LaneMark]) -> None:
+        for mark in marks:
+            key = LaneKey(mark.edge, mark.epoch, Lane(mark.lane))
+            self._committed[key] = mark.seq
+            self._outbox.ack(*key, mark.seq)
+
+    def _acknowledge(self, lanes: "Sequence[LaneKey] | set[LaneKey] | tuple[()]") -> None:
+        """Acknowledge lanes that were just committed, and again those that sent something twice."""
+        for key in lanes:
+            self._committed[key] = self._intake.book.lane(key).high
+        again, self._intake.again = self._intake.again, set()
+        for key in again.union(lanes):
+            high = self._committed.get(key)
+            if high is not None:
+                self._outbox.ack(*key, high)
+
+    def _commit(self, work: Work) -> None:
+        """Commit, and try until it succeeds; what can never be stored is refused after some tries."""
+        pause, tries = RETRY_S[0], 0
+        while True:
+            error = self._attempt(work, is_retry=tries > 0)
+            if error is None:
+                self.problem = ""
+                return
+            tries += 1
+            if tries >= TRIES_BEFORE_SPLIT and not is_transient(error):
+                self._commit_singly(work)
+                return
+            if not self.problem:
+                _log.error("application database fails, retrying", exc_info=error)
+            self.problem = f"database: {error}"[:200]
+            if self.is_stopping():
+                raise StoppedError("told to end while the database does not work")
+            # Nothing is read meanwhile, so the edges keep what they have; a lock is gone in milliseconds.
+            self._inbox.wait(pause)
+            pause = min(pause * 2, RETRY_S[1])
+
+    def _attempt(self, work: Work, *, is_retry: bool) -> Exception | None:
+        try:
+            if is_retry:
+                self._keeper.load()
+                self._keeper.watch(self._aliases.keys)
+            self._feed(work)
+            if work.urgent or self._keeper.has_changes:
+                with self._database.write() as connection:
+                    outcomes = self._write(connection, work.urgent)
+                self._births_taken(work.urgent, outcomes)
+        except (LeaseLostError, StoppedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - top of the supervised cycle: no message may end it
+            return error
+        return None
+
+    def _feed(self, work: Work) -> None:
+        for fact in work.urgent.facts:
+            match fact:
+                case AlarmFact():
+                    self._keeper.feed_alarm(fact)
+                case EventFact():
+                    self._keeper.feed_event(fact)
+                case Turn():
+                    self._keeper.feed_edge(fact.edge, fact.is_online, self._clock.now_ms())
+                case _:
+                    assert_never(fact)
+        if work.rows:
+            self._keeper.feed_readings(work.rows, work.received_at)
+        if work.tick_at is not None:
+            self._keeper.tick(work.tick_at)
+
+    def _write(self, connection: Connection, urgent: Urgent) -> list[BirthOutcome]:
+        self._lease.check(connection)
+        outcomes = [
+            registry.apply_birth(connection, edge, birth, at) for edge, birth, at in urgent.births
+        ]
+        for write in urgent.writes:
+            write(connection)
+        if self._keeper.has_changes:
+            self._keeper.save(connection, self._clock.now_ms())
+        book = self._intake.book
+        store.save_lanes(connection, [(key, book.lane(key)) for key in urgent.lanes])
+        return outcomes
+
+    def _commit_singly(self, work: Work) -> None:
+        """Commit piece by piece; the piece that fails is refused, loudly, so that the others go on."""
+        urgent = work.urgent
+        pieces = [
+            *(Work(Urgent(births=[birth])) for birth in urgent.births),
+            *(Work(Urgent(writes=[write])) for write in urgent.writes),
+            *(Work(Urgent(facts=[fact])) for fact in urgent.facts),
+            Work(Urgent(lanes=urgent.lanes)),
+            Work(Urgent(), rows=work.rows, received_at=work.received_at),
+            Work(Urgent(), tick_at=work.tick_at),
+        ]
+        for piece in pieces:
+            error = self._attempt(piece, is_retry=True)
+            if error is not None and is_transient(error):
+                self._commit(piece)
+            elif error is not None:
+                what = repr(piece.urgent)[:200] if piece.urgent else "readings or clock"
+                _log.error("cannot be stored, refused", what=what, exc_info=error)
+                self._rejections.count("(cloud)", Reason.UNSTORABLE, f"{error}: {what}")
+
+    def _births_taken(self, urgent: Urgent, outcomes: list[BirthOutcome]) -> None:
+        for (edge, birth, _), outcome in zip(urgent.births, outcomes, strict=True):
+            for device in outcome.foreign:
+                self._rejections.count(edge, Reason.FOREIGN_DEVICE, f"birth: {device}")
+            if outcome.is_new or ModelKey(edge, birth.model) not in self._aliases.tables:
+                plan = registry.alias_plan(birth, frozenset(outcome.foreign))
+                self._aliases.learn(edge, plan)
+            if outcome.is_new:
+                _log.info(
+                    "edge born", edge=edge, devices=len(birth.devices), retired=len(outcome.retired)
+                )
+        if any(outcome.is_new for outcome in outcomes):
+            self.refresh_directory()
+
+    def refresh_directory(self) -> None:
+        """Read devices, edges and places anew."""
+        with self._database.read() as connection:
+            self._directory.refresh(connection)
+            self._revision = place_store.revision(connection)
+
+    def refresh_if_imported(self) -> None:
+        """Read places anew when somebody imported a site file."""
+        with self._database.read() as connection:
+            revision = place_store.revision(connection)
+        if revision != self._revision:
+            self.refresh_directory()
+
+    def finish(self, timeout_s: float) -> None:
+        """Store what was taken in and acknowledge it; what does not succeed in time is sent again."""
+        self.settle()
+        if self._intake.bulk and self._lease.is_fresh:
+            self._submit()
+        self._writer.stop(timeout_s)
+        self._collect()
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the same might succeed later: a lock, a full disk, a lost connection."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & TRANSIENT) or isinstance(error, UnavailableError)
