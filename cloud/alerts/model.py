@@ -174,7 +174,10 @@ class DeviceDirectory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadingFact:
-    """One value; None when the sensor is at fault. `quality` as in the contract."""
+    """One value; None when the sensor is at fault. `quality` as in the contract.
+
+    `is_overtaken`: a newer value of the same series has been seen before this one.
+    """
 
     device: str
     metric: str
@@ -183,6 +186,7 @@ class ReadingFact:
     measured_at: int
     received_at: int
     is_backfill: bool = False
+    is_overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +257,8 @@ class Condition:
         changes: steady moments of the last changes, to see flapping.
         inhibited_by: key of the condition that explains this one.
         release_at: steady moment at which the inhibition ends.
+        calm_at: steady moment at which flapping is over if nothing changes until then.
+        told_at: steady moment at which the value was last told to the alert.
     """
 
     key: str
@@ -273,6 +279,7 @@ class Condition:
     is_history: bool = False
     inhibited_by: str | None = None
     release_at: int | None = None
+    calm_at: int | None = None
     told_at: int = 0
 
     @property
@@ -293,8 +300,7 @@ class Condition:
     def due_at(self) -> int | None:
         """Give the earliest steady moment at which time alone changes this condition."""
         dues = [gate.due_at for gate in self.gates if gate.due_at is not None]
-        if self.release_at is not None:
-            dues.append(self.release_at)
+        dues += [due for due in (self.release_at, self.calm_at) if due is not None]
         return min(dues, default=None)
 
     @property
