@@ -1,0 +1,41 @@
+/** Chooses the language of names that the server sends in two, and writes values with as many digits as they deserve. */
+import type { Language } from '@/shared/i18n'
+
+export interface TwoNames {
+  place_name_zh: string
+  place_name_en: string
+  place: string
+}
+
+export const placeName = (of: TwoNames, language: Language): string =>
+  (language === 'zh-CN' ? of.place_name_zh || of.place_name_en : of.place_name_en || of.place_name_zh) || of.place
+
+export const titleOf = (of: { title_zh: string; title_en: string }, language: Language): string =>
+  language === 'zh-CN' ? of.title_zh || of.title_en : of.title_en || of.title_zh
+
+/** At most three digits after the point, fewer for large numbers; a missing value is a dash, never a zero. */
+export function number(value: number | null | undefined): string {
+  if (value === null || value === undefined || Number.isNaN(value)) return '–'
+  const size = Math.abs(value)
+  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 1 : 2
+  return value.toFixed(digits).replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '')
+}
+
+/** The unit as people write it. */
+export function unitName(unit: string | null | undefined): string {
+  return unit === 'pct' || unit === 'percent' ? '%' : unit === '%LEL' || unit === 'lel_pct' ? '%LEL' : (unit ?? '')
+}
+
+/** The metric's unit from its name's ending, for devices whose server sends none. */
+export function unitOfMetric(metric: string): string {
+  const endings: [string, string][] = [
+    ['_lel_pct', '%LEL'],
+    ['_kpa', 'kPa'],
+    ['_pct', '%'],
+    ['_c', '°C'],
+    ['_ma', 'mA'],
+    ['_m', 'm'],
+    ['_v', 'V'],
+  ]
+  return endings.find(([ending]) => metric.endsWith(ending))?.[1] ?? ''
+}
