@@ -106,7 +106,7 @@ class Listener:
                 await self._listen()
             except OSError as error:
                 if not is_told:
-                    log.error(
+                    log.error(  # noqa: TRY400 - the reason is in the message, a traceback says no more
                         "port cannot be bound", host=self._host, port=self._port, error=str(error)
                     )
                 is_told = True
@@ -161,6 +161,9 @@ class Listener:
             await self._handle(connection)
         except (OSError, TimeoutError) as error:
             log.debug("connection ended", peer=connection.peer_ip, error=str(error))
+        except Exception:
+            # One peer's frame must not end the listener for its neighbours.
+            log.exception("connection failed", peer=connection.peer_ip)
         finally:
             if connection in self._open:
                 self._open.remove(connection)
