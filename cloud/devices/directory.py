@@ -2,10 +2,23 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
 from cloud.devices import place_store, store
-from cloud.devices.model import Device, Edge, LinkFact, Place, link_fact, place_names, position
+from cloud.devices.model import (
+    Device,
+    DeviceInfo,
+    Edge,
+    LinkFact,
+    Place,
+    PlaceInfo,
+    link_fact,
+    place_names,
+    position,
+)
 from cloud.kit.sql import Connection
+
+ANSWERS_KEPT: Final = 200_000
 
 
 class Directory:
@@ -15,23 +28,55 @@ class Directory:
         self.devices: Mapping[str, Device] = MappingProxyType({})
         self.edges: Mapping[str, Edge] = MappingProxyType({})
         self.places: Mapping[str, Place] = MappingProxyType({})
-        self.version = 0
+        self.revision = 0
+        self._answers: dict[str, DeviceInfo | None] = {}
 
     def refresh(self, connection: Connection) -> None:
         """Read everything anew."""
-        devices = store.devices(connection)
-        edges = store.edges(connection)
-        places = place_store.places(connection)
-        self.devices, self.edges, self.places = devices, edges, places
-        self.version += 1
+        self.devices = store.devices(connection)
+        self.edges = store.edges(connection)
+        self.places = place_store.places(connection)
+        self.revision = place_store.revision(connection)
+        self._answers = {}
 
-    def names_of(self, path: str) -> tuple[str, str]:
-        """Give the Chinese and English names of a place path."""
-        return place_names(path, self.places)
+    def device(self, device_id: str) -> DeviceInfo | None:
+        """Give a device or an edge node, None when no birth names it."""
+        answers = self._answers
+        if device_id not in answers:
+            if len(answers) >= ANSWERS_KEPT:
+                answers.clear()
+            answers[device_id] = self._make(device_id)
+        return answers[device_id]
 
-    def position_of(self, device: Device) -> tuple[float | None, float | None]:
-        """Give a device's site coordinates in metres, None when nobody drew it."""
-        return position(device, self.places)
+    def _make(self, device_id: str) -> DeviceInfo | None:
+        device = self.devices.get(device_id)
+        if device is None:
+            edge = self.edges.get(device_id)
+            return DeviceInfo(edge.id, "edge", edge.name, edge.id) if edge is not None else None
+        zh, en = place_names(device.place, self.places)
+        x, y = position(device, self.places)
+        return DeviceInfo(
+            id=device.id,
+            kind=device.kind,
+            name=device.name,
+            edge=device.edge,
+            gateway=device.gateway,
+            place=device.place,
+            place_name_zh=zh,
+            place_name_en=en,
+            x=x,
+            y=y,
+            period_s=device.period_s,
+        )
+
+    def place(self, path: str) -> PlaceInfo | None:
+        """Give a place by its path, None when the site file does not name it."""
+        if path not in self.places:
+            return None
+        zh, en = place_names(path, self.places)
+        building = self.places.get(path.split("/", 1)[0])
+        x, y = (building.x, building.y) if building is not None else (None, None)
+        return PlaceInfo(path, zh, en, x, y)
 
     def link_of(self, device: Device) -> LinkFact:
         """Give a device's link with its gateways and its edge in it."""

@@ -116,6 +116,34 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device as alerting asks for it: with the names of its place and its position in site metres."""
+
+    id: str
+    kind: str
+    name: str
+    edge: str
+    gateway: str = ""
+    place: str = ""
+    place_name_zh: str = ""
+    place_name_en: str = ""
+    x: float | None = None
+    y: float | None = None
+    period_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceInfo:
+    """A place with the names of the whole path; `x`, `y` are those of its building in site metres."""
+
+    path: str
+    name_zh: str
+    name_en: str
+    x: float | None
+    y: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class LinkFact:
     """A link with the whole way to the device in it; `via` names what is broken on the way, or nothing."""
 

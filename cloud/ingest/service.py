@@ -86,7 +86,6 @@ class Cycle:
         self._committed: dict[LaneKey, int] = {}
         self._is_open = False
         self._submitted_s = 0.0
-        self._revision = -1
         self.is_stopping: Callable[[], bool] = lambda: False
         self.problem = ""
 
@@ -96,7 +95,6 @@ class Cycle:
             for key, state in store.lanes(connection):
                 self._intake.book.restore(key, state.high, state.window)
             self._directory.refresh(connection)
-            self._revision = place_store.revision(connection)
             models = device_store.models(connection)
         now = int(self._clock.monotonic_s() * 1_000)
         for edge in self._directory.edges.values():
@@ -312,13 +310,12 @@ class Cycle:
         """Read devices, edges and places anew."""
         with self._database.read() as connection:
             self._directory.refresh(connection)
-            self._revision = place_store.revision(connection)
 
     def refresh_if_imported(self) -> None:
         """Read places anew when somebody imported a site file."""
         with self._database.read() as connection:
             revision = place_store.revision(connection)
-        if revision != self._revision:
+        if revision != self._directory.revision:
             self.refresh_directory()
 
     def finish(self, timeout_s: float) -> None:
