@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 import structlog
 
@@ -107,7 +106,7 @@ def build(
 ) -> Worker:
     """Put a worker together; nothing is opened but the application database's engines."""
     first, last = settings.shards
-    database = Database(database_url(settings))
+    database = Database(cloud_settings.database_url(settings))
     with database.write() as connection:
         journal.start(connection, clock.now_ms())
     directory = Directory()
@@ -168,16 +167,6 @@ def build(
     return Worker(
         database, lease, inbox, link, writer, cycle, chores, compaction, threading.Event()
     )
-
-
-def database_url(settings: CloudSettings) -> str:
-    """Give the database's URL with its password in it; raises ConfigError when that cannot be read."""
-    url, file = settings.database.url, settings.database.password_file
-    if file is None:
-        return url
-    scheme, _, rest = url.partition("://")
-    user, _, address = rest.partition("@")
-    return f"{scheme}://{user}:{quote(cloud_settings.secret(file), safe='')}@{address}"
 
 
 def broker_login(settings: CloudSettings) -> BrokerLogin:
