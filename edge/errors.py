@@ -19,3 +19,11 @@ class DeviceRefusedError(EdgeError):
 
 class SpoolFullError(EdgeError):
     """The disk takes no more: readings were dropped and counted; alarms could not be kept either."""
+
+
+class SpoolLockedError(EdgeError):
+    """Another process has the spool: refuse to start, since two would number the same messages."""
+
+
+class LinkLostError(EdgeError):
+    """The broker cannot be reached or went silent: connect again after a pause."""

@@ -1,0 +1,150 @@
+"""The door to the MQTT broker: one connection, opened, used and lost."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiomqtt
+
+from edge.errors import LinkLostError
+
+KEEPALIVE_S: Final = 10
+CONNECT_S: Final = 10.0
+PUBLISH_S: Final = 15.0
+CLOSE_S: Final = 1.0
+INFLIGHT: Final = 400
+INBOX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files; the client's pair is optional."""
+
+    ca_file: Path
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is and who we are there."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str
+    password: str
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says in our name when we vanish; QoS 1, retained."""
+
+    topic: str
+    payload: bytes
+
+
+class BrokerLink:
+    """One open connection."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+
+    async def publish(self, topic: str, payload: bytes, *, is_retained: bool = False) -> None:
+        """Hand a message to the broker with QoS 1 and wait for its receipt (at most 15 s).
+
+        Raises:
+            LinkLostError: no receipt.
+        """
+        try:
+            await self._client.publish(topic, payload, qos=1, retain=is_retained, timeout=PUBLISH_S)
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise LinkLostError(f"publishing: {error}") from error
+
+    async def subscribe(self, topics: list[str]) -> None:
+        """Hear these topics with QoS 1.
+
+        Raises:
+            LinkLostError: the broker did not confirm, or refused one of them.
+        """
+        try:
+            granted = await self._client.subscribe([(topic, 1) for topic in topics])
+        except (aiomqtt.MqttError, OSError) as error:
+            raise LinkLostError(f"subscribing: {error}") from error
+        if any((code if isinstance(code, int) else code.value) >= 128 for code in granted):
+            raise LinkLostError(f"the broker refused a subscription among {topics}; check its ACL")
+
+    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Give what arrives, as (topic, payload), until the connection is lost.
+
+        Raises:
+            LinkLostError: the connection is lost.
+        """
+        try:
+            async for message in self._client.messages:
+                payload = message.payload
+                yield str(message.topic), payload if isinstance(payload, bytes) else b""
+        except aiomqtt.MqttError as error:
+            raise LinkLostError(f"connection lost: {error.__cause__ or error}") from error
+
+
+def _tls_context(files: TlsFiles) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(files.ca_file))
+    if files.cert_file is not None:
+        context.load_cert_chain(files.cert_file, files.key_file)
+    return context
+
+
+async def _reach(address: BrokerAddress) -> None:
+    """See that the broker's port answers: paho connects in a thread that cannot be cancelled."""
+    async with asyncio.timeout(CONNECT_S):
+        _, writer = await asyncio.open_connection(address.host, address.port)
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerLink]:
+    """Connect with a clean session; disconnects at the end.
+
+    Raises:
+        LinkLostError: not reachable, refused, or no answer in time.
+    """
+    log = logging.getLogger("linli.mqtt")
+    log.setLevel(logging.ERROR)
+    try:
+        await _reach(address)
+        client = aiomqtt.Client(
+            address.host,
+            address.port,
+            username=address.username,
+            password=address.password,
+            identifier=address.client_id,
+            clean_session=True,
+            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
+            keepalive=KEEPALIVE_S,
+            timeout=CONNECT_S,
+            max_inflight_messages=INFLIGHT,
+            max_queued_incoming_messages=INBOX,
+            tls_context=_tls_context(address.tls) if address.tls else None,
+            logger=log,
+        )
+        client.pending_calls_threshold = INFLIGHT
+        await client.__aenter__()
+    except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+        where = f"{address.host}:{address.port} as {address.username}"
+        reason = str(error) or "no answer in time"
+        raise LinkLostError(f"connecting to {where}: {reason}") from error
+    try:
+        yield BrokerLink(client)
+    finally:
+        with suppress(aiomqtt.MqttError, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await client.__aexit__(None, None, None)
