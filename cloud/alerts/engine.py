@@ -18,6 +18,7 @@ from cloud.alerts.model import (
     EventFact,
     Fact,
     Instant,
+    Phase,
     PlainDevice,
     ReadingFact,
     Transition,
@@ -118,25 +119,30 @@ class Engine:
             fact = replace(fact, measured_at=fact.received_at)
         out: list[Transition] = []
         for rule in self._watching(fact.device, fact.metric):
-            condition = self._condition(rule, fact.device)
-            about = About(fact.measured_at, fact.received_at)
-            if self._is_late(rule, condition, fact):
-                if condition.level:
-                    continue
-                condition = self._condition(rule, fact.device, LATE)
-                about = replace(about, is_late=True)
-                if fact.measured_at <= condition.newest:
-                    continue
+            condition, is_late = self._track(rule, fact)
+            if condition is None:
+                continue
+            about = About(fact.measured_at, fact.received_at, is_late=is_late)
             judgement = rule.on_reading(condition, fact)
             if judgement is not None:
                 out += self._judge(rule, condition, judgement, about, now)
         return out
 
-    def _is_late(self, rule: Rule, condition: Condition, fact: ReadingFact) -> bool:
-        age_ms = fact.received_at - fact.measured_at
-        return (
-            fact.is_overtaken or fact.measured_at <= condition.newest or age_ms > rule.lateness_ms
-        )
+    def _track(self, rule: Rule, fact: ReadingFact) -> tuple[Condition | None, bool]:
+        """Give the condition that a reading may move, and whether it is late.
+
+        A resent or overtaken reading moves nothing; one from a backlog moves a condition of its own, which
+        raises only an alert marked late and leaves the live one alone.
+        """
+        live = self._condition(rule, fact.device)
+        is_old = fact.is_overtaken or fact.measured_at <= live.newest
+        is_late = fact.received_at - fact.measured_at > rule.lateness_ms
+        if not is_old and (not is_late or live.phase is not Phase.NORMAL):
+            return live, is_late
+        if not is_late or live.level:
+            return None, is_late
+        late = self._condition(rule, fact.device, LATE)
+        return (late if fact.measured_at > late.newest else None), True
 
     def alarm(self, fact: AlarmFact, now: Instant) -> list[Transition]:
         """Judge a device's alarm bit, in the order of arrival; the same alarm sent twice counts once."""

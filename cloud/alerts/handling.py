@@ -11,6 +11,7 @@ from cloud.alerts.model import (
     Phase,
     Priority,
     Suppression,
+    Trust,
     Verdict,
 )
 from cloud.errors import ConflictError, InvalidError
@@ -143,4 +144,27 @@ def _conflict(alert: Alert, what: str) -> ConflictError:
     return ConflictError(
         f"the alert is {alert.handling.value}{f' by {who}' if who else ''} and cannot {what}",
         "reload it to see its present state",
+    )
+
+
+def free(alert: Alert, now: int) -> Alert:
+    """Show an alert by itself again: what explained it is gone."""
+    return replace(
+        alert,
+        suppression=Suppression.NONE,
+        inhibited_by=None,
+        announce=alert.quality is not Trust.LATE,
+        updated_at=now,
+    )
+
+
+def close_with(alert: Alert, who: str, verdict: Verdict, now: int) -> Alert:
+    """Close an alert together with the one that explains it."""
+    closed = replace(alert, closed_by=who, closed_at=now, verdict=alert.verdict or verdict)
+    return replace(
+        closed,
+        handling=Handling.CLOSED,
+        condition=alert.condition if alert.is_alarming else Phase.NORMAL,
+        ack_deadline=None,
+        updated_at=now,
     )

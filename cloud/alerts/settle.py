@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from cloud.alerts import handling
 from cloud.alerts.alert import Alert, Note, note_of
+from cloud.alerts.gate import LATE
 from cloud.alerts.model import (
     SYSTEM,
     DeviceDirectory,
@@ -39,8 +40,8 @@ class Book(Protocol):
         """Give the newest record of a key, open or closed."""
         ...
 
-    def put(self, alert: Alert, note: Note) -> None:
-        """Store a record and the line of its history."""
+    def put(self, alert: Alert, note: Note | None) -> None:
+        """Store a record and the line of its history; none for a mere new value."""
         ...
 
 
@@ -64,8 +65,9 @@ def settle(transitions: Iterable[Transition], book: Book, scene: Scene) -> None:
             what = transition.what.value
             if present is None or (not present.is_open and settled.is_open):
                 what = "reopened" if present and present.id == settled.id else "raised"
-            note = note_of(settled, at=transition.at, who=SYSTEM, what=what, why=_why(transition))
-            book.put(settled, note)
+            why = _why(transition)
+            note = note_of(settled, at=transition.at, who=SYSTEM, what=what, why=why)
+            book.put(settled, None if transition.what is What.VALUE else note)
 
 
 def _why(transition: Transition) -> str:
@@ -108,7 +110,19 @@ def _opened(
         return None
     if t.what is What.LEVEL and closed is not None and _level_of(rule, t) >= closed.priority:
         return None
+    if t.zone == LATE and _was_seen_live(t, book):
+        return None
     return _held(_open(closed, t, rule, scene), t, book)
+
+
+def _was_seen_live(t: Transition, book: Book) -> bool:
+    """Tell whether a late reading belongs to what was alerted while it happened."""
+    live = book.latest(f"{t.rule}|{t.subject}")
+    if live is None or live.active_since is None or t.measured_at is None:
+        return False
+    return live.active_since <= t.measured_at and (
+        live.cleared_at is None or t.measured_at <= live.cleared_at
+    )
 
 
 def _touched(alert: Alert, t: Transition) -> Alert:

@@ -60,11 +60,13 @@ def start(connection: Connection, epoch: int) -> Head:
 def append(
     connection: Connection, *, at: int, kind: str, subject: str, body: dict[str, Any]
 ) -> int:
-    """Add a change inside the caller's transaction and give its number."""
+    """Add a change inside the caller's transaction and give its number, which its body carries as `seq`."""
     statement = sa.update(head_table).values(seq=head_table.c.seq + 1).returning(head_table.c.seq)
     seq: int = connection.execute(statement).scalar_one()
     connection.execute(
-        sa.insert(journal_table).values(seq=seq, at=at, kind=kind, subject=subject, body=body)
+        sa.insert(journal_table).values(
+            seq=seq, at=at, kind=kind, subject=subject, body={**body, "seq": seq}
+        )
     )
     return seq
 
