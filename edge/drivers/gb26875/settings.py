@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from contract.metrics import METRICS
 from edge.driver import Complaint, DriverSettings
@@ -17,6 +24,13 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max
 PlacePath = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]+(/[a-z0-9-]+)*)?$")]
 Address = tuple[int, int, int]
 """System type, system address, component address."""
+
+
+def _some_units(units: "tuple[UnitSettings, ...]") -> "tuple[UnitSettings, ...]":
+    # pydantic's min_length counts valid items only, and so tells a second mistake beside each real one.
+    if not units:
+        raise ValueError("at least one is needed")
+    return units
 
 
 class _Part(BaseModel):
@@ -156,8 +170,10 @@ class Gb26875Settings(DriverSettings):
         le=10000,
         description="Most connections from one network address; devices behind one router share it.",
     )
-    units: tuple[UnitSettings, ...] = Field(
-        min_length=1, max_length=1000, description="The transmission devices that may connect."
+    units: Annotated[tuple[UnitSettings, ...], AfterValidator(_some_units)] = Field(
+        max_length=1000,
+        description="The transmission devices that may connect.",
+        json_schema_extra={"minItems": 1},
     )
 
 

@@ -2,16 +2,35 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from contract.config_text import read_yaml, validate
 from contract.metrics import METRICS
 from edge.drivers.modbus.registers import CurrentLoop, Order, Scaling, ValueType, words_of
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+_Item = TypeVar("_Item")
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+
+
+def at_least_one(parts: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    """Refuse an empty list; pydantic's own check counts valid items only and tells a second mistake beside each real one.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if not parts:
+        raise ValueError("at least one is needed")
+    return parts
 
 
 class _Part(BaseModel):
@@ -194,8 +213,8 @@ class DeviceModel(_Part):
     maker: str = Field(default="", max_length=200, description="Who makes it.")
     description: str = Field(default="", max_length=500, description="What it measures, and how.")
     source: str = Field(min_length=1, max_length=500, description="Where the register map is from.")
-    registers: tuple[RegisterPart, ...] = Field(
-        min_length=1, max_length=64, description="Values that are read."
+    registers: Annotated[tuple[RegisterPart, ...], AfterValidator(at_least_one)] = Field(
+        max_length=64, description="Values that are read.", json_schema_extra={"minItems": 1}
     )
     alarms: tuple[AlarmPart, ...] = Field(
         default=(), max_length=64, description="Registers or bits that are alarms of the device."

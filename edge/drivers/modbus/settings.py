@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from contract.config_text import ConfigError, Mistake
 from edge.driver import Complaint, DriverSettings
-from edge.drivers.modbus.model import DeviceModel, Name, close_name, read_model
+from edge.drivers.modbus.model import DeviceModel, Name, at_least_one, close_name, read_model
 from edge.transport import LineLink
 
 PlacePath = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]+(/[a-z0-9-]+)*)?$")]
@@ -53,8 +53,10 @@ class ModbusSettings(DriverSettings):
     write_timeout_s: float = Field(
         default=5, ge=0.1, le=60, description="How long setting an output may take in all."
     )
-    devices: tuple[ModbusDevice, ...] = Field(
-        min_length=1, max_length=247, description="The units on this line."
+    devices: Annotated[tuple[ModbusDevice, ...], AfterValidator(at_least_one)] = Field(
+        max_length=247,
+        description="The units on this line.",
+        json_schema_extra={"minItems": 1},
     )
 
 
