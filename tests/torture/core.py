@@ -145,7 +145,7 @@ class Core:
         newest: dict[str, dict[str, Any]] = {}
         for (body,) in rows:
             view = json.loads(body)
-            if view["rule"].startswith("smoke.alarm"):
+            if view["rule"].startswith("smoke.fire"):
                 newest[view["id"]] = view
         for edge in self.edges:
             count = ledger_end(self.folder(edge) / "ledger")
