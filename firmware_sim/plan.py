@@ -41,8 +41,8 @@ class UnitPlan(_Model):
         "gas-lel-simple",
         "pressure-oem-kpa",
         "level-oem-m",
-        "pressure-oem-float",
-        "pressure-loop-ad",
+        "pressure-oem-float-kpa",
+        "pressure-4-20ma-kpa",
     ] = Field(description="Which board the slave has.")
     name: str = Field(default="", description="Where it hangs, for scenarios.")
 

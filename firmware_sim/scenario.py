@@ -77,7 +77,14 @@ class Scenario(BaseModel):
     title_zh: str = ""
     description: str = Field(min_length=1, description="One sentence for the list of scenarios.")
     seed: int = 1
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=10_000)
+    steps: tuple[Step, ...] = Field(max_length=10_000)
+
+    @model_validator(mode="after")
+    def _has_a_story(self) -> Self:
+        # Not a bound of the field: that one would complain as well when a single step is wrong.
+        if not self.steps:
+            raise ValueError("'steps' is empty")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,15 +208,17 @@ def _choose(
         device
         for device in devices
         if device.kind == kind
-        and device.id not in taken
         and pick.name_contains in device.name
         and near in {None, device.gateway}
     ]
     if not fitting:
-        raise PlanError(f"at {step.at_s:g} s: no {kind} device is left to {step.do}")
-    if pick.kind is None and step.label and near is None:
-        fitting = _with_neighbours(fitting, devices) or fitting
-    return rng.choice(fitting)
+        raise PlanError(f"at {step.at_s:g} s: no {kind} device fits")
+    fresh = [device for device in fitting if device.id not in taken]
+    if near is not None and not fresh:
+        raise PlanError(f"at {step.at_s:g} s: no other {kind} device near {pick.near!r}")
+    if step.label and near is None:
+        fresh = _with_neighbours(fresh, devices) or fresh
+    return rng.choice(fresh or fitting)
 
 
 def _with_neighbours(

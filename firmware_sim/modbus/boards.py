@@ -1,11 +1,13 @@
 """The boards of the transmitters: which register holds what.
 
-| board              | registers                                                                     |
-| gas-lel-simple     | 03: 0 = 0.1 %LEL, 1 = 0 normal 1 low 2 high 3 fault; coils 0 valve, 1 sounder |
-| pressure-oem-kpa   | 03: 0 address 1 baud 2 unit (1 kPa) 3 decimals (1) 4 value 5 zero 6 full scale|
-| level-oem-m        | the same board, unit 7 (mH2O), 2 decimals                                     |
-| pressure-oem-float | 03: 3 unit, 4 decimals, 16h-17h float32                                       |
-| pressure-loop-ad   | 04: 0 = loop current in uA; 4-20 mA is 0-1600 kPa (NAMUR NE43 below 3.6 mA)   |
+| board                  | registers                                                            |
+| gas-lel-simple         | 03: 0 = 0.1 %LEL, 1 = 0 normal 1 low 2 high 3 fault                  |
+|                        | coils: 0 valve open, 1 sounder on                                    |
+| pressure-oem-kpa       | 03: 0 address 1 baud 2 unit (1 kPa) 3 decimals (1) 4 value           |
+|                        | 5 zero point 6 full scale                                            |
+| level-oem-m            | the same board, unit 7 (mH2O), 2 decimals                            |
+| pressure-oem-float-kpa | 03: 3 unit, 4 decimals, 16h-17h kPa, 26h-27h degrees, float32 CDAB   |
+| pressure-4-20ma-kpa    | 04: 0 = loop current in uA; 4-20 mA is 0-1600 kPa                    |
 
 Source: data sheets of the usual OEM boards; docs/simulator.md names them.
 """
@@ -25,6 +27,7 @@ BAUD_CODE: Final = 3  # 9600
 GAS_LOW_PCT: Final = 10.0
 GAS_HIGH_PCT: Final = 20.0
 LOOP_SPAN_KPA: Final = 1600.0
+PIPE_TEMPERATURE_C: Final = 21.5
 
 
 class Board:
@@ -132,9 +135,9 @@ class LevelBoard(OemBoard):
 
 
 class FloatBoard(Board):
-    """The float edition; batches differ in which half of the number comes first."""
+    """The float edition, low half first; `word_order` makes it one of the batches that do it the other way."""
 
-    model = "pressure-oem-float"
+    model = "pressure-oem-float-kpa"
     metric = "pressure_kpa"
 
     @override
@@ -145,16 +148,20 @@ class FloatBoard(Board):
 
     @override
     def show(self, value: float) -> None:
-        high, low = struct.unpack(">HH", struct.pack(">f", value))
-        if self.faults.has(Fault.WORD_ORDER):
-            high, low = low, high
-        self.image.holding.update({0x16: high, 0x17: low})
+        self._store(0x16, value)
+        self._store(0x26, PIPE_TEMPERATURE_C)
+
+    def _store(self, address: int, value: float) -> None:
+        first, second = struct.unpack(">HH", struct.pack(">f", value))
+        if not self.faults.has(Fault.WORD_ORDER):
+            first, second = second, first
+        self.image.holding.update({address: first, address + 1: second})
 
 
 class LoopBoard(Board):
     """A 4-20 mA transmitter behind an analogue input module."""
 
-    model = "pressure-loop-ad"
+    model = "pressure-4-20ma-kpa"
     metric = "pressure_kpa"
 
     @override
