@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -41,6 +42,14 @@ class DatabaseSettings(_Part):
         if ":" in authority.rpartition("@")[0]:
             raise ValueError("a password in the URL would show in logs: use password_file")
         return url
+
+    @model_validator(mode="after")
+    def _user_for_password(self) -> Self:
+        if self.password_file is not None and "@" not in self.url:
+            raise ValueError(
+                "password_file needs a user in the url: postgresql+psycopg://user@host/name"
+            )
+        return self
 
 
 class LocalSeries(_Part):
@@ -325,6 +334,20 @@ def _missing_files(settings: CloudSettings, document: Document) -> list[Mistake]
                 document.mistake(("database", "url"), f"the folder {parent} is not there")
             )
     return mistakes
+
+
+def database_url(settings: CloudSettings) -> str:
+    """Give the URL to connect to, with the password from its file.
+
+    Raises:
+        ConfigError: the password file cannot be read.
+    """
+    parts = settings.database
+    if parts.password_file is None:
+        return parts.url
+    scheme, _, rest = parts.url.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}://{user}:{quote(secret(parts.password_file), safe='')}{at}{host}"
 
 
 def secret(file: Path) -> str:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from cloud.errors import CloudError
 
@@ -199,6 +200,17 @@ def _on_bug(request: Request, error: Exception) -> JSONResponse:
 def _log() -> structlog.stdlib.BoundLogger:
     logger: structlog.stdlib.BoundLogger = structlog.get_logger("web")
     return logger
+
+
+def compressed(app: App, *, except_path: str) -> App:
+    """Compress answers of 1 KiB and more, but not those of one path."""
+    zipped = GZipMiddleware(app, minimum_size=1_024, compresslevel=5)
+
+    async def choose(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        chosen = app if scope.get("path") == except_path else zipped
+        await chosen(scope, receive, send)
+
+    return choose
 
 
 def to_json(value: object) -> bytes:

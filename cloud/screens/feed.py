@@ -23,6 +23,7 @@ RING_BYTES: Final = 8 * 1_048_576
 REPLAY_LIMIT: Final = 2_000
 _CHUNK_ENTRIES: Final = 512
 _BLIND_AFTER_S: Final = 5.0
+_CATCH_UP_S: Final = 1.0
 _PREAMBLE: Final = b"retry: 2000\n\n"
 
 Replay = Callable[[int, int], Awaitable[Sequence[Entry] | None]]
@@ -227,12 +228,25 @@ class Stream:
         if not self._after:
             return _PREAMBLE
         wanted = Position.parse(self._after)
-        if wanted is None or wanted.epoch != feed.epoch or wanted.seq > feed.ring.head:
+        if wanted is None or wanted.epoch != feed.epoch or not await self._is_reached(wanted.seq):
             return _PREAMBLE + self._resync("unknown")
         self._cursor = wanted.seq
         if wanted.seq >= feed.ring.first - 1:
             return _PREAMBLE
         return _PREAMBLE + await self._from_journal(wanted.seq)
+
+    async def _is_reached(self, seq: int) -> bool:
+        """Wait a moment for a number just ahead: a snapshot may have read a commit that the watch has not yet seen."""
+        feed = self._feed
+        if seq - feed.ring.head > RING_ENTRIES:
+            return False
+        try:
+            async with asyncio.timeout(_CATCH_UP_S):
+                while feed.ring.head < seq and not feed.closing:
+                    await feed.change()
+        except TimeoutError:
+            return False
+        return feed.ring.head >= seq
 
     async def _from_journal(self, seq: int) -> bytes:
         """Read what is older than the ring; what happens meanwhile is in the ring."""

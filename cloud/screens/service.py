@@ -62,6 +62,11 @@ class ScreenService:
             raise RuntimeError("the feed is not running")
         return self._feed
 
+    @property
+    def streams(self) -> int:
+        """Tell how many streams are open."""
+        return 0 if self._feed is None else len(self._feed.streams)
+
     async def run(self, started: asyncio.Event) -> None:
         """Run until cancelled; `started` is set when streams can be opened."""
         loop = asyncio.get_running_loop()

@@ -58,7 +58,7 @@ class UnseenWatch:
     def _tell(self, head: Head, entry: Entry, now: int) -> bool:
         body = {
             "alert": entry.subject,
-            "seq": entry.seq,
+            "alert_seq": entry.seq,
             "epoch": head.epoch,
             "priority": entry.body.get("priority"),
             "raised_at": entry.at,

@@ -1,0 +1,296 @@
+"""Commands of the cloud service: `linli cloud serve | ingest | migrate | check-config | …`."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from cloud import settings as cloud_settings
+from cloud.errors import CloudError
+from cloud.kit.clock import SystemClock
+from cloud.kit.sql import Database
+from cloud.people.model import Language, Role
+from cloud.settings import CloudSettings
+from contract.config_text import ConfigError
+
+app: Final = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Run and look after the cloud service."
+)
+_console: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", help="The settings, see config/cloud.example.yaml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+_DEFAULT: Final = Path("cloud.yaml")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what goes wrong on purpose into one clear line and exit code 1."""
+    try:
+        yield
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            _console.print(str(mistake), style="red", markup=False)
+        raise typer.Exit(1) from None
+    except CloudError as error:
+        _console.print(f"error: {error}", style="red", markup=False)
+        if error.hint:
+            _console.print(f"hint:  {error.hint}", markup=False)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        _console.print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+def say(text: str) -> None:
+    """Print a line of the answer to stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def answer(facts: dict[str, object], text: str, *, as_json: bool) -> None:
+    """Print the answer for programs or for people."""
+    say(json.dumps(facts, ensure_ascii=False) if as_json else text)
+
+
+@contextmanager
+def opened(settings: CloudSettings, *, must_be_current: bool = True) -> Iterator[Database]:
+    """Open the database for one command.
+
+    Raises:
+        UnavailableError: it is not at the revision this version needs.
+    """
+    from cloud.kit import migrations  # noqa: PLC0415 - Alembic takes 0.3 s to import
+
+    database = Database(cloud_settings.database_url(settings))
+    try:
+        if must_be_current:
+            migrations.require_newest(database)
+        yield database
+    finally:
+        database.close()
+
+
+def _prepared(config: Path) -> CloudSettings:
+    from cloud.kit import logging  # noqa: PLC0415 - only long-running commands log
+
+    settings = cloud_settings.load(config)
+    logging.configure(settings.log.level, settings.log.format)
+    return settings
+
+
+@app.command()
+def serve(config: ConfigFile = _DEFAULT) -> None:
+    """Serve the API, the event stream and the web pages until told to stop."""
+    from cloud import app as web  # noqa: PLC0415 - FastAPI takes 0.5 s to import
+    from cloud.kit import web_server  # noqa: PLC0415
+
+    with told():
+        settings = _prepared(config)
+        with opened(settings):
+            bound = web_server.listen(settings.web.host, settings.web.port)
+        cloud = web.build(settings)
+        served = web.wrap(web.create_app(cloud), settings)
+        server = web_server.WebServer(served, bound, cloud.screens.stop)
+        cloud.on_crash = server.fail
+        host = f"[{settings.web.host}]" if ":" in settings.web.host else settings.web.host
+        say(f"listening on http://{host}:{bound.getsockname()[1]}")
+        if not server.run():
+            raise typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    config: ConfigFile = _DEFAULT,
+    site: Annotated[
+        Path | None, typer.Option(help="Also import this site file, as import-site does.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database up to date; on the first start also make the administrator and print the password once."""
+    from cloud.kit import migrations  # noqa: PLC0415
+    from cloud.kit.password import Passwords  # noqa: PLC0415
+    from cloud.notify import journal  # noqa: PLC0415
+    from cloud.people.accounts import Accounts  # noqa: PLC0415
+
+    with told():
+        settings = cloud_settings.load(config)
+        clock = SystemClock()
+        with opened(settings, must_be_current=False) as database:
+            revision = migrations.upgrade(database)
+            with database.write() as connection:
+                journal.start(connection, clock.now_ms())
+            made = Accounts(database, clock=clock, passwords=Passwords()).first_start()
+        login = (
+            None if made is None else {"username": made.user.username, "password": made.password}
+        )
+        text = f"database is at revision {revision}"
+        if login is not None:
+            text += (
+                f"\nfirst login: {login['username']}  {login['password']}"
+                "\nthis password is shown once and stored nowhere; change it after signing in"
+            )
+        answer({"revision": revision, "first_login": login}, text, as_json=as_json)
+    if site is not None:
+        import_site(site, config)
+
+
+@app.command("check-config")
+def check_config(config: ConfigFile = _DEFAULT, *, as_json: AsJson = False) -> None:
+    """Check the settings and everything they name; print every mistake with its line."""
+    try:
+        settings = cloud_settings.load(config)
+    except ConfigError as error:
+        if as_json:
+            mistakes = [
+                {"file": m.file, "line": m.line, "path": m.path, "message": m.message, "hint": m.hint}
+                for m in error.mistakes
+            ]  # fmt: skip
+            say(json.dumps({"ok": False, "mistakes": mistakes}, ensure_ascii=False))
+        else:
+            for mistake in error.mistakes:
+                _console.print(str(mistake), style="red", markup=False)
+        raise typer.Exit(1) from None
+    text = f"{config} is right; the web server will listen on {settings.web.host}:{settings.web.port}"
+    answer({"ok": True, "mistakes": []}, text, as_json=as_json)
+
+
+@app.command("add-user")
+def add_user(
+    username: Annotated[str, typer.Argument(help="What the person signs in with.")],
+    role: Annotated[Role, typer.Option(help="What the person may do.")],
+    name: Annotated[str, typer.Option(help="Name on screens; the username when left out.")] = "",
+    language: Annotated[Language, typer.Option(help="Language of the screens.")] = Language.ZH,
+    config: ConfigFile = _DEFAULT,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Add a person with a generated password, printed once, to be changed at the first login."""
+    from cloud.kit.password import Passwords  # noqa: PLC0415
+    from cloud.people.accounts import Accounts  # noqa: PLC0415
+
+    with told(), opened(cloud_settings.load(config)) as database:
+        accounts = Accounts(database, clock=SystemClock(), passwords=Passwords())
+        made = accounts.add(username=username, name=name or username, role=role, language=language)
+        facts: dict[str, object] = {
+            "id": made.user.id,
+            "username": username,
+            "password": made.password,
+        }
+        answer(facts, f"{username}  {made.password}", as_json=as_json)
+
+
+@app.command("set-password")
+def set_password(
+    username: Annotated[str, typer.Argument(help="Whose password.")],
+    config: ConfigFile = _DEFAULT,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Give a person a new generated password, printed once; ends all their sessions."""
+    from cloud.kit.password import Passwords  # noqa: PLC0415
+    from cloud.people.accounts import SYSTEM, Accounts  # noqa: PLC0415
+
+    with told(), opened(cloud_settings.load(config)) as database:
+        accounts = Accounts(database, clock=SystemClock(), passwords=Passwords())
+        person = accounts.named(username)
+        password = accounts.set_password(person.id, None, by=SYSTEM)
+        answer({"username": username, "password": password}, f"{username}  {password}", as_json=as_json)  # fmt: skip
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="Folder for the copy; must not exist.")],
+    config: ConfigFile = _DEFAULT,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Copy database and series while everything runs, and check the copies."""
+    from cloud.errors import ConflictError  # noqa: PLC0415
+    from cloud.kit.backup import copy_database  # noqa: PLC0415
+    from cloud.series import backup as series_backup  # noqa: PLC0415
+
+    with told():
+        settings = cloud_settings.load(config)
+        if target.exists():
+            raise ConflictError(f"{target} exists already", "choose a new folder")
+        target.mkdir(parents=True)
+        started = time.monotonic()
+        with opened(settings) as database, _console.status("copying the database"):
+            size = copy_database(database, target / "app.db")
+        facts: dict[str, object] = {"folder": str(target), "app_bytes": size, "segments": 0}
+        if settings.series.path.is_dir():
+            with _console.status("copying the series"):
+                made = series_backup.backup(settings.series.path, target / "series")
+            facts |= {"segments": made.segments, "series_bytes": made.bytes}
+        seconds = round(time.monotonic() - started, 2)
+        text = f"{target}: copied and checked in {seconds} s"
+        answer(facts | {"seconds": seconds}, text, as_json=as_json)
+
+
+@app.command()
+def openapi(
+    out: Annotated[Path | None, typer.Option(help="Write to this file, not to stdout.")] = None,
+) -> None:
+    """Print the description of the API (OpenAPI 3.1), as in docs/openapi.json."""
+    from cloud.app import build, create_app  # noqa: PLC0415
+
+    document = create_app(build(CloudSettings())).openapi()
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    _write(out, text)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write to this file, not to stdout.")] = None,
+) -> None:
+    """Print the JSON Schema of the settings, as in config/cloud.schema.json."""
+    _write(out, json.dumps(cloud_settings.json_schema(), ensure_ascii=False, indent=1))
+
+
+@app.command("make-migration")
+def make_migration(
+    message: Annotated[str, typer.Argument(help="What changes, in a few words.")],
+) -> None:
+    """Write the next migration from what the code declares; for developers, in a checkout."""
+    import tempfile  # noqa: PLC0415
+
+    from cloud.kit import migrations  # noqa: PLC0415
+
+    with told(), tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/app.db")
+        try:
+            if migrations.newest():
+                migrations.upgrade(database)
+            say(str(migrations.make(database, message)))
+        finally:
+            database.close()
+
+
+def _write(out: Path | None, text: str) -> None:
+    if out is None:
+        say(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+
+
+@app.command("import-site")
+def import_site(
+    file: Annotated[Path, typer.Argument(help="The site file: places, edges, positions.")],
+    config: ConfigFile = _DEFAULT,
+) -> None:
+    """Take over places, edges and positions from a site file; may be run again."""
+    raise NotImplementedError(f"{file} {config}")
+
+
+if __name__ == "__main__":
+    app()
