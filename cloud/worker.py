@@ -2,15 +2,18 @@
 
 import os
 import secrets
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
 from cloud import settings as cloud_settings
+from cloud.alerts.keeper import AlertKeeper
 from cloud.devices.directory import Directory
+from cloud.errors import UnavailableError
 from cloud.ingest.aliases import AliasBook
 from cloud.ingest.chores import Chores
 from cloud.ingest.compactor import CompactionChild
@@ -19,15 +22,18 @@ from cloud.ingest.lease import Lease, LeaseLostError
 from cloud.ingest.outbox import Outbox
 from cloud.ingest.ports import Keeper
 from cloud.ingest.rejections import RejectionLog
+from cloud.ingest.rule_watch import RuleWatch
 from cloud.ingest.service import Cycle, StoppedError
 from cloud.ingest.subscriptions import subscriptions
 from cloud.ingest.writer import SeriesWriter
-from cloud.kit.clock import Clock
+from cloud.kit.clock import Clock, SystemClock
 from cloud.kit.mqtt import BrokerLogin, BrokerTls, Inbox, MqttLink
 from cloud.kit.sql import Database
 from cloud.notify import journal
+from cloud.series.local import LocalSeries
 from cloud.series.model import SeriesStore
-from cloud.settings import CloudSettings
+from cloud.settings import CloudSettings, InfluxSeries
+from cloud.settings import LocalSeries as LocalSeriesSettings
 
 STOP_S: Final = 8.0
 IDLE_S: Final = 0.2
@@ -167,6 +173,65 @@ def build(
     return Worker(
         database, lease, inbox, link, writer, cycle, chores, compaction, threading.Event()
     )
+
+
+def run(settings: CloudSettings) -> int:
+    """Be the ingest worker until SIGTERM or SIGINT; gives the exit code.
+
+    Raises:
+        ConfigError: a rule or a secret cannot be read.
+    """
+    clock = SystemClock()
+    rules = RuleWatch(settings.rules)
+    keepers: list[AlertKeeper] = []
+
+    def open_keeper(database: Database, directory: Directory) -> Keeper:
+        keeper = AlertKeeper(
+            database=database, rules=rules.load(), directory=directory, clock=clock
+        )
+        keepers.append(keeper)
+        return keeper
+
+    def look() -> None:
+        if rules.is_due():
+            keepers[0].reload(settings.rules)
+
+    worker = build(
+        settings,
+        open_series=lambda: open_store(settings, clock),
+        open_keeper=open_keeper,
+        clock=clock,
+        compaction=compaction_of(settings, clock),
+        look=look,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: worker.stop.set())
+    signal.signal(signal.SIGHUP, lambda _number, _frame: rules.demand())
+    return worker.run()
+
+
+def open_store(settings: CloudSettings, clock: Clock) -> SeriesStore:
+    """Open the series store that the settings name."""
+    match settings.series:
+        case LocalSeriesSettings() as local:
+            return LocalSeries(local.path, clock)
+        case InfluxSeries():
+            raise UnavailableError("InfluxDB is not supported yet", "use kind: local")
+        case _:
+            assert_never(settings.series)
+
+
+def compaction_of(settings: CloudSettings, clock: Clock) -> CompactionChild | None:
+    """Give the compactor of a local store."""
+    if not isinstance(settings.series, LocalSeriesSettings):
+        return None
+    retention = settings.retention
+    keep_days = {
+        "safety": retention.safety_days,
+        "process": retention.process_days,
+        "housekeeping": retention.housekeeping_days,
+    }
+    return CompactionChild(settings.series.path, keep_days, clock)
 
 
 def broker_login(settings: CloudSettings) -> BrokerLogin:

@@ -112,7 +112,16 @@ class Device:
     self_test_at: int | None = None
     self_test_ok: bool | None = None
     retired_at: int | None = None
-    metrics: tuple[str, ...] = ()
+    metrics: tuple["DeviceMetric", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMetric:
+    """One number of a device; `low` and `high` are its range in the metric's unit, null when not told."""
+
+    metric: str
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

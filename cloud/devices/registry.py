@@ -1,13 +1,22 @@
-"""What the ingest worker writes of edges and devices, always inside its own transaction, with the journal's lines."""
+"""What is written of places, edges and devices, always inside the caller's transaction, with the journal's lines."""
 
+import math
 from collections import defaultdict
 from typing import Any
 
-from cloud.devices import store
-from cloud.devices.model import AliasPlan, BirthOutcome, LinkState
+from cloud.devices import place_store, store
+from cloud.devices.model import AliasPlan, BirthOutcome, DeviceMetric, LinkState
+from cloud.devices.site import SiteFile
 from cloud.kit.sql import Connection
 from cloud.notify import journal
 from contract.messages import Birth, Detail
+
+
+def import_site(connection: Connection, site: SiteFile) -> None:
+    """Take a site file over, within the caller's transaction; the same file again changes nothing."""
+    place_store.save_site(connection, site.community(), [part.place() for part in site.places])
+    place_store.save_edge_names(connection, [(edge.id, edge.name) for edge in site.edges])
+    place_store.save_positions(connection, [(d.id, d.x, d.y) for d in site.devices])
 
 
 def apply_birth(connection: Connection, edge: str, birth: Birth, at: int) -> BirthOutcome:
@@ -24,9 +33,10 @@ def apply_birth(connection: Connection, edge: str, birth: Birth, at: int) -> Bir
     owners = store.owners(connection, [device.id for device in birth.devices])
     foreign = tuple(sorted(device for device, owner in owners.items() if owner != edge))
     own = [device for device in birth.devices if owners.get(device.id, edge) == edge]
-    metrics: dict[str, list[str]] = defaultdict(list)
+    metrics: dict[str, list[DeviceMetric]] = defaultdict(list)
     for metric in birth.metrics:
-        metrics[metric.device].append(metric.metric)
+        low, high = _finite(metric.low), _finite(metric.high)
+        metrics[metric.device].append(DeviceMetric(metric.metric, low, high))
     store.save_birth(connection, edge, birth, at, is_complete=not foreign)
     store.save_model(connection, edge, alias_plan(birth, frozenset(foreign)), at)
     store.save_devices(connection, edge, own, metrics, at)
@@ -70,6 +80,17 @@ def apply_online(connection: Connection, edge: str, *, is_online: bool, at: int)
     """Note that an edge came or went at `at`."""
     store.set_online(connection, edge, is_online=is_online, at=at)
     _tell_edge(connection, edge, at)
+
+
+def retire_edge(connection: Connection, edge: str, at: int) -> None:
+    """Mark an edge and all its devices as gone, so that they may belong to another."""
+    store.retire_missing(connection, edge, (), at)
+    store.retire_edge(connection, edge, at)
+    _tell_edge(connection, edge, at)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _tell_device(connection: Connection, device_id: str, at: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from cloud.devices.model import AliasPlan, Device, Edge, LinkState
+from cloud.devices.model import AliasPlan, Device, DeviceMetric, Edge, LinkState
 from cloud.kit.sql import Connection, insert, metadata
 from contract.messages import Birth, DeviceBirth
 
@@ -111,7 +111,7 @@ def _device(row: Any) -> Device:  # noqa: ANN401 - a database row
         gateway=row.gateway, period_s=row.period_s, born_at=row.born_at, x=row.x, y=row.y,
         link=LinkState(row.link), link_since=row.link_since, link_reason=row.link_reason,
         self_test_at=row.self_test_at, self_test_ok=row.self_test_ok, retired_at=row.retired_at,
-        metrics=tuple(row.metrics),
+        metrics=tuple(DeviceMetric(*metric) for metric in row.metrics),
     )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def save_devices(
     connection: Connection,
     edge_id: str,
     births: Iterable[DeviceBirth],
-    metrics: Mapping[str, list[str]],
+    metrics: Mapping[str, list[DeviceMetric]],
     at: int,
 ) -> None:
     """Write devices as a birth describes them; what was learned of their links stays."""
@@ -190,7 +190,8 @@ def save_devices(
         values = {
             "edge": edge_id, "kind": birth.kind[:64], "model": birth.model[:64], "name": birth.name[:120],
             "place": birth.place[:120], "gateway": birth.gateway[:64], "period_s": birth.period_s,
-            "born_at": at, "metrics": sorted(metrics.get(birth.id, ())), "retired_at": None,
+            "born_at": at, "retired_at": None,
+            "metrics": [[m.metric, m.low, m.high] for m in metrics.get(birth.id, ())],
         }  # fmt: skip
         statement = insert(connection, device_table).values(id=birth.id, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))

@@ -73,6 +73,7 @@ class Chores:
         self._look_further = look
         self._started_at = clock.now_ms()
         self._dropped = 0
+        self._is_deaf = False
         self._seen: dict[str, int] = {}
         self._chores = [
             _Chore("beat", BEAT_S, self.beat),
@@ -107,7 +108,16 @@ class Chores:
     def tick(self) -> None:
         """Let time pass for edges and alerts."""
         now = self._clock.now_ms()
-        outlook = self._intake.presence.tick(int(self._clock.monotonic_s() * 1_000))
+        steady = int(self._clock.monotonic_s() * 1_000)
+        if not self._is_connected():
+            self._is_deaf = True
+            self._cycle.settle(tick_at=now)
+            return
+        if self._is_deaf:
+            self._is_deaf = False
+            self._intake.presence.hold(steady)
+            self._cycle.was_deaf()
+        outlook = self._intake.presence.tick(steady)
         for turn in outlook.turns:
             _log.warning("edge silent", edge=turn.edge)
             self._intake.turn(turn, now)

@@ -92,6 +92,8 @@ class Intake:
         self.again: set[LaneKey] = set()
         self.urgent = Urgent()
         self.bulk = Bulk()
+        self.live_rows: list[Row] = []
+        self.late_rows: list[Row] = []
         self.messages = 0
         self.readings = 0
 
@@ -198,6 +200,16 @@ class Intake:
             self._count_lost(edge, table, batch, len(rows), at)
         self.readings += len(rows)
         self.bulk.rows += rows
+        if lane is Lane.DATA:
+            self.live_rows += rows
+        else:
+            self.late_rows += rows
+
+    def take_rows(self) -> tuple[list[Row], list[Row]]:
+        """Give the live and the backfilled rows since the last call, for the rules."""
+        live, late = self.live_rows, self.late_rows
+        self.live_rows, self.late_rows = [], []
+        return live, late
 
     def _is_used_up(self, key: LaneKey, model: ModelKey, batch: DataBatch) -> bool:
         """Decide about data of an unknown model: asked for, and after 30 s without explanation used up."""

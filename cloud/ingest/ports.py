@@ -11,18 +11,29 @@ from cloud.series.model import Row, SeriesKey
 class Keeper(Protocol):
     """The one writer of alert conditions; ingest calls it from one thread only."""
 
-    has_changes: bool
+    @property
+    def has_changes(self) -> bool:
+        """Tell whether `save` has anything to write."""
+        ...
 
     def load(self) -> None:
         """Take the state of the database; what was fed since the last `save` is forgotten."""
         ...
 
-    def watch(self, series: Mapping[int, SeriesKey]) -> None:
-        """Learn which series there are."""
+    def watch(
+        self, series: Mapping[int, SeriesKey], newest: Mapping[int, int] | None = None
+    ) -> None:
+        """Learn which series there are, and when their newest stored values were measured (Unix ms)."""
         ...
 
-    def feed_readings(self, rows: Sequence[Row], received_at: int) -> None:
+    def feed_readings(
+        self, rows: Sequence[Row], received_at: int, *, is_backfill: bool = False
+    ) -> None:
         """Evaluate readings; `received_at` in Unix ms."""
+        ...
+
+    def feed_deafness(self) -> None:
+        """Learn that for a while nothing could be heard: every silence counts anew."""
         ...
 
     def feed_alarm(self, fact: AlarmFact) -> None:

@@ -98,3 +98,8 @@ class Presence:
                 known.asked_at = now
                 found.ask.append(edge)
         return found
+
+    def hold(self, now: int) -> None:
+        """Begin all silences anew: it was we who could not hear."""
+        for known in self._known.values():
+            known.seen_at = now

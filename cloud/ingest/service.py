@@ -1,7 +1,7 @@
 """The cycle of the ingest worker: alarms first, rules before storage, nothing acknowledged before its commit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 import structlog
@@ -48,10 +48,14 @@ class StoppedError(UnavailableError):
 class Work:
     """What one transaction of the application database is about."""
 
-    urgent: Urgent
+    urgent: Urgent = field(default_factory=Urgent)
     rows: Sequence[Row] = ()
+    late_rows: Sequence[Row] = ()
     received_at: int = 0
     tick_at: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.urgent or self.rows or self.late_rows or self.tick_at is not None)
 
 
 class Cycle:
@@ -120,29 +124,24 @@ class Cycle:
         """Wait for a message or a commit; shortly when readings wait to be grouped."""
         self._inbox.wait(GROUP_S if self._intake.bulk else most_s)
 
-    def settle(
-        self, rows: Sequence[Row] = (), received_at: int = 0, tick_at: int | None = None
-    ) -> None:
+    def settle(self, *, received_at: int = 0, tick_at: int | None = None) -> None:
         """Feed the rules, commit what they and the edges changed, then acknowledge."""
-        urgent = self._intake.urgent
-        if urgent:
-            self._intake.urgent = Urgent()
-        elif not rows and tick_at is None:
-            self._acknowledge(())
-            return
-        self._commit(Work(urgent, rows, received_at, tick_at))
-        self._acknowledge(urgent.lanes)
+        live, late = self._intake.take_rows()
+        work = Work(self._intake.urgent, live, late, received_at, tick_at)
+        if work:
+            if work.urgent:
+                self._intake.urgent = Urgent()
+            self._commit(work)
+        self._acknowledge(work.urgent.lanes)
 
     def _readings(self) -> bool:
-        before = len(self._intake.bulk.rows)
-        if not self._is_open or before >= ROWS_LIMIT:
+        if not self._is_open or len(self._intake.bulk.rows) >= ROWS_LIMIT:
             return False
         arrivals = self._inbox.take_bulk(BULK_AT_ONCE)
         for arrival in arrivals:
             self._intake.take(arrival)
-        rows = self._intake.bulk.rows
-        if len(rows) > before:
-            self.settle(rows[before:] if before else rows, arrivals[-1].received_at)
+        if arrivals:
+            self.settle(received_at=arrivals[-1].received_at)
         return bool(arrivals)
 
     def _store(self) -> None:
@@ -176,7 +175,6 @@ class Cycle:
                     news = True
                 case Opened():
                     self._opened(result)
-                    news = True
                 case _:
                     assert_never(result)
         if news:
@@ -185,6 +183,7 @@ class Cycle:
     def _opened(self, result: Opened) -> None:
         self._is_open = True
         self._aliases.keys.update(result.keys)
+        self._keeper.watch(self._aliases.keys, result.newest)
         for mark in result.marks:
             key = LaneKey(mark.edge, mark.epoch, Lane(mark.lane))
             self._intake.book.restore(key, mark.seq)
@@ -196,7 +195,7 @@ class Cycle:
             self._committed[key] = mark.seq
             self._outbox.ack(*key, mark.seq)
 
-    def _acknowledge(self, lanes: "Sequence[LaneKey] | set[LaneKey] | tuple[()]") -> None:
+    def _acknowledge(self, lanes: set[LaneKey]) -> None:
         """Acknowledge lanes that were just committed, and again those that sent something twice."""
         for key in lanes:
             self._committed[key] = self._intake.book.lane(key).high
@@ -256,6 +255,8 @@ class Cycle:
                     assert_never(fact)
         if work.rows:
             self._keeper.feed_readings(work.rows, work.received_at)
+        if work.late_rows:
+            self._keeper.feed_readings(work.late_rows, work.received_at, is_backfill=True)
         if work.tick_at is not None:
             self._keeper.tick(work.tick_at)
 
@@ -280,8 +281,8 @@ class Cycle:
             *(Work(Urgent(writes=[write])) for write in urgent.writes),
             *(Work(Urgent(facts=[fact])) for fact in urgent.facts),
             Work(Urgent(lanes=urgent.lanes)),
-            Work(Urgent(), rows=work.rows, received_at=work.received_at),
-            Work(Urgent(), tick_at=work.tick_at),
+            Work(rows=work.rows, late_rows=work.late_rows, received_at=work.received_at),
+            Work(tick_at=work.tick_at),
         ]
         for piece in pieces:
             error = self._attempt(piece, is_retry=True)
@@ -305,6 +306,10 @@ class Cycle:
                 )
         if any(outcome.is_new for outcome in outcomes):
             self.refresh_directory()
+
+    def was_deaf(self) -> None:
+        """Tell the rules that it was we who could not hear."""
+        self._keeper.feed_deafness()
 
     def refresh_directory(self) -> None:
         """Read devices, edges and places anew."""

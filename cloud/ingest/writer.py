@@ -25,9 +25,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The store is there: what it knows already."""
+    """The store is there: what it knows already; `newest` is when a series' newest value was measured."""
 
     keys: Mapping[int, SeriesKey]
+    newest: Mapping[int, int]
     marks: Sequence[LaneMark]
 
 
@@ -112,7 +113,7 @@ class SeriesWriter:
         store = self._until_done(self._open_store)
         if store is None:
             return
-        job: _Job | None = lambda opened: Opened(opened.keys(), opened.marks())  # noqa: E731 - the first job of the loop
+        job: _Job | None = _look
         while job is not None:
             todo = job
             result = self._until_done(lambda todo=todo: todo(store))  # type: ignore[misc]  # bound now on purpose
@@ -143,3 +144,8 @@ class SeriesWriter:
         if not self.problem:
             _log.error("series store fails, retrying", exc_info=error)
         self.problem = f"series: {error}"[:200]
+
+
+def _look(store: SeriesStore) -> Opened:
+    newest = {latest.series: latest.measured_at for latest in store.latest()}
+    return Opened(store.keys(), newest, store.marks())
