@@ -29,6 +29,7 @@ class RememberingKeeper:
         self.broken: Exception | None = None
         self.poison = ""
         self.loads = 0
+        self.deaf = 0
         self._changes: list[tuple[str, str, dict[str, Any]]] = []
 
     @property
@@ -39,10 +40,17 @@ class RememberingKeeper:
         self.loads += 1
         self._changes.clear()
 
-    def watch(self, series: Mapping[int, SeriesKey]) -> None:
+    def watch(
+        self, series: Mapping[int, SeriesKey], newest: Mapping[int, int] | None = None
+    ) -> None:
         self.series = dict(series)
 
-    def feed_readings(self, rows: Sequence[Row], received_at: int) -> None:
+    def feed_deafness(self) -> None:
+        self.deaf += 1
+
+    def feed_readings(
+        self, rows: Sequence[Row], received_at: int, *, is_backfill: bool = False
+    ) -> None:
         self.rows += len(rows)
 
     def feed_alarm(self, fact: AlarmFact) -> None:
