@@ -23,7 +23,7 @@ Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length
 
 
 def at_least_one(parts: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    """Refuse an empty list; pydantic's own check counts valid items only and tells a second mistake beside each real one.
+    """Refuse an empty list; pydantic counts valid items only and would tell one mistake too many.
 
     Raises:
         ValueError: it is empty.

@@ -1,3 +1,4 @@
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
