@@ -2,6 +2,7 @@
 import { defineStore } from 'pinia'
 import { computed, ref, shallowRef } from 'vue'
 import { api, ApiError } from '@/shared/api/client'
+import { normalAlert } from '@/shared/api/normal'
 import type { Alert, AlertPage, Verdict } from '@/shared/api/types'
 import { FeedClient } from '@/shared/feed/client'
 import { initialState, type FeedState } from '@/shared/feed/machine'
@@ -14,7 +15,7 @@ import { useSoundStore } from './sound'
 /** What became of a command: done, overtaken by somebody else (with the present state), refused, or not delivered. */
 export type Outcome =
   | { kind: 'done'; alert: Alert }
-  | { kind: 'conflict'; alert: Alert | null }
+  | { kind: 'conflict'; alert: Alert | null; why: string; isOvertaken: boolean }
   | { kind: 'forbidden' }
   | { kind: 'failed'; why: string }
 
@@ -43,7 +44,7 @@ export const useAlertsStore = defineStore('alerts', () => {
     fetchSnapshot: api.openAlerts,
     isSignedIn: session.isSignedIn,
     sendDisplayed: api.displayed,
-    onAlert: take,
+    onAlert: (alert) => take(normalAlert(alert)),
     onSnapshot: takeSnapshot,
     onNotice: (kind) => notices.forEach((listen) => listen(kind)),
     onServerTime: (now) => clock.serverSays(now),
@@ -88,6 +89,7 @@ export const useAlertsStore = defineStore('alerts', () => {
     )
   }
 
+  /** A failed command is never repeated by itself: the person sees the present state and decides. */
   async function command(id: string, send: () => Promise<Alert>): Promise<Outcome> {
     try {
       const alert = await send()
@@ -102,8 +104,9 @@ export const useAlertsStore = defineStore('alerts', () => {
       if (error.status === 403) return { kind: 'forbidden' }
       if (error.status === 409 || error.status === 404) {
         const present = await api.alert(id).catch(() => null)
+        const before = picture.value.alerts.get(id)
         if (present) take(present)
-        return { kind: 'conflict', alert: present }
+        return { kind: 'conflict', alert: present, why: `${error.message}. ${error.hint}`, isOvertaken: present?.handling !== before?.handling }
       }
       return { kind: 'failed', why: error.message || error.code }
     }

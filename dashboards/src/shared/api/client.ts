@@ -1,4 +1,5 @@
 /** Calls the REST API: one time-out, one error class, the session cookie rides along. */
+import { normalAlert } from './normal'
 import type { AlertDetail, AlertPage, Alert, DeviceDetail, DevicePage, EdgeRow, Overview, Places, Rejection, Series, Session, Verdict } from './types'
 
 const TIMEOUT_MS = 8_000
@@ -52,7 +53,7 @@ async function openAlerts(): Promise<AlertPage> {
     alerts.push(...more.alerts)
     next = more.next
   }
-  return { epoch: first.epoch, seq: first.seq, alerts, next: null }
+  return { epoch: first.epoch, seq: first.seq, alerts: alerts.map(normalAlert), next: null }
 }
 
 async function allDevices(): Promise<DevicePage> {
@@ -68,18 +69,21 @@ async function allDevices(): Promise<DevicePage> {
 }
 
 const id = encodeURIComponent
+/** This page's own name, so that two desks of one person are two screens. */
+const SCREEN = `console-${Math.random().toString(36).slice(2, 10)}`
 
 export const api = {
   session: () => call<Session>('GET', '/session'),
   signIn: (username: string, password: string) => call<Session>('POST', '/session', { username, password }),
   signOut: () => call<void>('DELETE', '/session'),
   openAlerts,
-  alert: (alert: string) => call<AlertDetail>('GET', `/alerts/${id(alert)}`),
-  acknowledge: (alert: string) => call<Alert>('POST', `/alerts/${id(alert)}/acknowledge`, {}),
-  verify: (alert: string, verdict: Verdict, note: string) => call<Alert>('POST', `/alerts/${id(alert)}/verify`, { verdict, note: note || null }),
+  alert: (alert: string) => call<AlertDetail>('GET', `/alerts/${id(alert)}`).then(normalAlert),
+  acknowledge: (alert: string) => call<Alert>('POST', `/alerts/${id(alert)}/acknowledge`, {}).then(normalAlert),
+  verify: (alert: string, verdict: Verdict, note: string) =>
+    call<Alert>('POST', `/alerts/${id(alert)}/verify`, { verdict, note: note || null }).then(normalAlert),
   close: (alert: string, verdict: Verdict | null, note: string) =>
-    call<Alert>('POST', `/alerts/${id(alert)}/close`, { verdict, note: note || null }),
-  displayed: (seq: number) => call<void>('POST', '/feed/displayed', { seq }),
+    call<Alert>('POST', `/alerts/${id(alert)}/close`, { verdict, note: note || null }).then(normalAlert),
+  displayed: (epoch: number, seq: number) => call<void>('POST', '/feed/displayed', { epoch, seq, screen: SCREEN }),
   devices: allDevices,
   device: (device: string) => call<DeviceDetail>('GET', `/devices/${id(device)}`),
   series: (device: string, metric: string, start: number, end: number, points: number) =>

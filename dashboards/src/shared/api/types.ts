@@ -24,6 +24,9 @@ export interface Runbook {
   consequence?: string | null
   response?: string | null
   respond_within_s?: number | null
+  cause_en?: string | null
+  consequence_en?: string | null
+  response_en?: string | null
 }
 
 export interface Alert {
@@ -66,6 +69,8 @@ export interface Alert {
   received_at: number | null
   raised_at: number | null
   is_test: boolean
+  /** Whether screens may sound for it; missing means yes. */
+  announce?: boolean
   members: string[]
   runbook: Runbook | null
   updated_at: number
@@ -98,7 +103,7 @@ export interface AlertPage {
 
 export interface Session {
   username: string
-  display_name: string
+  name: string
   role: 'duty' | 'supervisor' | 'installer' | 'admin'
 }
 

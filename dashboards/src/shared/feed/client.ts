@@ -9,7 +9,7 @@ export interface FeedPorts {
   openStream(url: string): EventSource
   fetchSnapshot(): Promise<AlertPage>
   isSignedIn(): Promise<boolean>
-  sendDisplayed(seq: number): Promise<void>
+  sendDisplayed(epoch: number, seq: number): Promise<void>
   onAlert(alert: Alert): void
   onSnapshot(page: AlertPage): void
   onNotice(kind: 'device' | 'edge', body: unknown): void
@@ -63,10 +63,12 @@ export class FeedClient {
 
   private async sendReceipt(): Promise<void> {
     const seq = this.shownSeq
+    const epoch = this.state.epoch
+    if (epoch === null) return
     const before = this.sentSeq
     this.sentSeq = seq
     try {
-      await this.ports.sendDisplayed(seq)
+      await this.ports.sendDisplayed(epoch, seq)
     } catch (error) {
       // A receipt that did not arrive is sent again with the next second's; without one the server escalates by phone.
       if (this.sentSeq === seq) this.sentSeq = before
@@ -89,7 +91,7 @@ export class FeedClient {
   private openStream(): void {
     this.closeStream()
     const { epoch, seq } = this.state
-    const url = epoch === null ? '/api/feed' : `/api/feed?last_event_id=${epoch}.${seq}`
+    const url = epoch === null ? '/api/feed' : `/api/feed?after=${epoch}.${seq}`
     const stream = this.ports.openStream(url)
     this.stream = stream
     const listen = (name: string, act: (event: MessageEvent<string>) => void): void =>
@@ -99,6 +101,8 @@ export class FeedClient {
     listen('alert', (event) => this.onEntry(event, (body) => this.ports.onAlert(body as Alert)))
     listen('device', (event) => this.onEntry(event, (body) => this.ports.onNotice('device', body)))
     listen('edge', (event) => this.onEntry(event, (body) => this.ports.onNotice('edge', body)))
+    listen('unseen', (event) => this.onEntry(event, () => undefined))
+    listen('end', () => void this.probe())
     listen('resync', () => this.feed({ type: 'resync', at: this.ports.now() }))
     listen('beat', (event) => this.onBeat(event))
     stream.onerror = () => {

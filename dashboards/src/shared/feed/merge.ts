@@ -45,9 +45,9 @@ export function mergeSnapshot(picture: Picture, snapshot: Snapshot): Picture {
   return { epoch: snapshot.epoch, alerts: forgetOldest(alerts) }
 }
 
-/** The alerts that still need somebody. */
+/** The alerts that still need somebody; those another alert explains stand behind it, as in the server's list. */
 export function openAlerts(picture: Picture): Alert[] {
-  return [...picture.alerts.values()].filter((alert) => alert.handling !== 'closed')
+  return [...picture.alerts.values()].filter((alert) => alert.handling !== 'closed' && alert.suppression !== 'inhibited')
 }
 
 function forgetOldest(alerts: Map<string, Alert>): Map<string, Alert> {

@@ -109,7 +109,7 @@ export const en: Messages = {
     timeline: 'History',
     openDevice: 'Open device',
     count: 'Repeats',
-    deadline: 'Acknowledge by',
+    deadline: 'Verify by',
     overdue: 'overdue {t}',
     left: '{t} left',
     by: 'Taken by',
@@ -128,6 +128,7 @@ export const en: Messages = {
     muted: 'Siren muted for 60 s',
     undo: 'Undo',
     conflict: 'Not done: this alert is now "{state}"{by}',
+    refused: 'Not done: {why}',
     conflictBy: ' ({who})',
     failed: 'Did not reach the server, press again: {why}',
     forbidden: 'This account may not do that',
@@ -141,7 +142,7 @@ export const en: Messages = {
     needed: 'P1 and P2 alerts need a verdict before they close',
     confirm: 'Record verdict',
     confirmClose: 'Close alert',
-    still: 'Careful: the device is still in alarm. If it fires again after closing, a new alert is raised.',
+    still: 'The device is still in alarm: a real danger is closed when the device is back to normal; a false alarm, fault, test or drill can be closed now.',
     optional: 'No verdict',
   },
   verdict: {
@@ -251,6 +252,7 @@ export const en: Messages = {
     temperature_c: 'Temperature',
     current_ma: 'Loop current',
   },
+  output: { valve_open: { on: 'Open', off: 'Closed' }, sounder_on: { on: 'Sounding', off: 'Silent' } },
   valueQuality: { 0: 'good', 1: 'stale', 2: 'out of range', 3: 'sensor fault', 4: 'clock not trusted' },
   pipeline: {
     title: 'Pipeline health',

@@ -107,7 +107,7 @@ export const zh = {
     timeline: '经过',
     openDevice: '打开设备页',
     count: '重复上报',
-    deadline: '确认时限',
+    deadline: '核实时限',
     overdue: '已超时 {t}',
     left: '剩 {t}',
     by: '确认人',
@@ -126,6 +126,7 @@ export const zh = {
     muted: '警报声静音 60 秒',
     undo: '撤销',
     conflict: '没有做成：这条警情现在是“{state}”{by}',
+    refused: '没有做成：{why}',
     conflictBy: '（{who}）',
     failed: '没有送到服务器，请再按一次：{why}',
     forbidden: '当前账号没有这个权限',
@@ -139,7 +140,7 @@ export const zh = {
     needed: 'P1、P2 警情关闭前必须有结论',
     confirm: '记录结论',
     confirmClose: '关闭警情',
-    still: '注意：设备仍在告警。关闭后若再次触发会生成新的警情。',
+    still: '设备仍在告警：真实险情须等设备恢复后再关闭；误报、故障、测试、演练现在可以关闭。',
     optional: '不填结论',
   },
   verdict: {
@@ -249,6 +250,7 @@ export const zh = {
     temperature_c: '温度',
     current_ma: '回路电流',
   },
+  output: { valve_open: { on: '开', off: '关' }, sounder_on: { on: '响', off: '静' } },
   valueQuality: { 0: '正常', 1: '陈旧', 2: '超量程', 3: '传感器故障', 4: '时钟不可信' },
   pipeline: {
     title: '链路健康',

@@ -57,12 +57,29 @@ export function trendOption(series: Series, look: TrendLook): Record<string, unk
       name: look.isSmall ? '' : look.unit,
       nameTextStyle: { ...text, align: 'right' },
       splitNumber: look.isSmall ? 2 : 5,
-      axisLabel: text,
+      axisLabel: { ...text, formatter: (value: number) => number(value) },
       splitLine: { lineStyle: { color: look.colour('line') } },
-      ...(look.limit === null ? {} : { max: (range: { max: number }) => Math.max(range.max, look.limit ?? 0), min: (range: { min: number }) => Math.min(range.min, look.limit ?? 0) }),
+      ...(look.limit === null ? {} : { ...withLimit(look.limit) }),
     },
     dataZoom: look.isSmall ? [] : [{ type: 'inside', filterMode: 'none' }],
     series: [...(isSpread ? band(points, look) : []), line(points, look)],
+  }
+}
+
+/** Make room for the limit and its label, on round numbers. */
+function withLimit(limit: number): Record<string, unknown> {
+  const step = (span: number): number => 10 ** Math.floor(Math.log10(Math.max(span, 1e-6)))
+  return {
+    max: (range: { min: number; max: number }) => {
+      const top = Math.max(range.max, limit)
+      const unit = step(top - Math.min(range.min, limit))
+      return Math.ceil((top + 0.12 * (top - Math.min(range.min, limit))) / unit) * unit
+    },
+    min: (range: { min: number; max: number }) => {
+      const bottom = Math.min(range.min, limit)
+      const unit = step(Math.max(range.max, limit) - bottom)
+      return Math.floor(bottom / unit) * unit
+    },
   }
 }
 
