@@ -14,7 +14,8 @@ from contract.config_text import ConfigError
 from firmware_sim.clock import SystemClock
 from firmware_sim.control import Simulation, follow, stop_on_signals
 from firmware_sim.errors import SimError
-from firmware_sim.fleet import Scale, write_fleet
+from firmware_sim.fleet import Scale, Site, write_fleet
+from firmware_sim.fleet.files import HOST, MODELS
 from firmware_sim.plan import SimPlan, read_plan
 from firmware_sim.scenario import FOLDER, Scenario, scenarios_in
 
@@ -53,16 +54,21 @@ def fleet(
     out: Annotated[Path, typer.Option(help="Folder to write to; made when missing.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same community.")] = 1,
     scale: Annotated[Scale, typer.Option(help="The whole community, or a handful.")] = Scale.FULL,
+    broker_host: Annotated[str, typer.Option(help="Where the edges find the broker.")] = HOST,
     broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 1883,
     base_port: Annotated[
         int, typer.Option(min=1, max=65000, help="First of the ports the devices use.")
     ] = 21000,
+    models: Annotated[Path, typer.Option(help="Folder of device models.")] = MODELS,
+    *,
+    serial: Annotated[
+        bool, typer.Option(help="Some lines on pseudo terminals; without, all are on TCP.")
+    ] = True,
 ) -> None:
     """Write the Shuibei community: site.yaml, edge-N.yaml and sim.yaml."""
+    site = Site(broker_host, broker_port, base_port, models, serial)
     try:
-        summary = write_fleet(
-            out, seed=seed, scale=scale, broker_port=broker_port, base_port=base_port
-        )
+        summary = write_fleet(out, seed=seed, scale=scale, site=site)
     except (SimError, OSError) as error:
         raise SystemExit(f"cannot write the fleet: {error}") from None
     typer.echo(summary.text())

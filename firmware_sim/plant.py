@@ -19,9 +19,9 @@ LEAK_DISPERSAL_S: Final = 6.0
 LOSS_KPA_PER_S: Final = 45.0
 LOSS_LIMIT_KPA: Final = 100.0
 LOSS_FLOOR_KPA: Final = 35.0
-OVERFLOW_M_PER_S: Final = 0.25
-OVERFLOW_LIMIT_M: Final = 3.6
-OVERFLOW_CEILING_M: Final = 3.95
+OVERFLOW_M_PER_S: Final = 0.3
+OVERFLOW_LIMIT_M: Final = 3.9
+OVERFLOW_CEILING_M: Final = 4.2
 
 
 class Plant(Protocol):

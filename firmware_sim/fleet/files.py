@@ -17,11 +17,13 @@ MODELS: Final = Path(__file__).parents[2] / "config" / "devices"
 MODEL_OF: Final = {"gas": "gas-lel-simple", "pressure": "pressure-oem-kpa", "level": "level-oem-m"}
 PERIOD_S: Final = {"gas": 2, "pressure": 5, "level": 10}
 TRANSPORTS: Final = ("serial", "rtu_over_tcp", "tcp")
+WITHOUT_SERIAL: Final = ("rtu_over_tcp", "tcp")
 HOST: Final = "127.0.0.1"
 BAUDRATE: Final = 9600
 HEARTBEAT_S: Final = 30
 UITD_ADDRESS: Final = 10_000
 CENTRE_ADDRESS: Final = 1
+SPOOLS: Final = "spool"
 Plain = dict[str, Any]
 
 
@@ -45,21 +47,29 @@ class FleetSummary:
         )
 
 
-def ports_needed(scale: Scale) -> int:
-    """Give how many ports, from the base port on, a fleet uses."""
+def ports_needed(scale: Scale, *, serial: bool = True) -> int:
+    """Give how many ports, from the base port on, a fleet uses; more when no line is serial."""
     counts = COUNTS[scale]
-    serial = sum(1 for index in range(counts.buildings) if _transport(index) == "serial")
-    return counts.edges + counts.buildings - serial
+    lines = [_transport(index, serial=serial) for index in range(counts.buildings)]
+    return counts.edges + sum(1 for kind in lines if kind != "serial")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a fleet finds what it needs: the broker, free ports, device models, serial lines or none.
+
+    `base_port` is the first of `ports_needed(…)` ports: the edges' listeners, then the TCP lines.
+    """
+
+    broker_host: str = HOST
+    broker_port: int = 1883
+    base_port: int = 21000
+    models: Path = MODELS
+    serial: bool = True
 
 
 def write_fleet(
-    out: Path,
-    *,
-    seed: int = 1,
-    scale: Scale = Scale.FULL,
-    broker_port: int = 1883,
-    base_port: int = 21000,
-    models: Path = MODELS,
+    out: Path, *, seed: int = 1, scale: Scale = Scale.FULL, site: Site | None = None
 ) -> FleetSummary:
     """Draw a community and write its files into `out`.
 
@@ -67,21 +77,20 @@ def write_fleet(
         out: made when missing; files of these names are replaced.
         seed: the same seed gives the same community.
         scale: the whole one, or a handful of devices.
-        broker_port: where the edges find the broker on this machine.
-        base_port: first of `ports_needed(scale)` ports: the edges' listeners, then the TCP lines.
-        models: folder of device models that the edges shall use.
+        site: broker, ports, models; the defaults when left out.
 
     Raises:
         PlanError: the ports do not fit below 65536.
         ConfigError: the names cannot be read.
         OSError: `out` cannot be written.
     """
-    needed = ports_needed(scale)
-    if not 0 < base_port <= 65_536 - needed:
-        raise PlanError(f"base port {base_port}: {needed} ports are needed below 65536")
+    site = site or Site()
+    needed = ports_needed(scale, serial=site.serial)
+    if not 0 < site.base_port <= 65_536 - needed:
+        raise PlanError(f"base port {site.base_port}: {needed} ports are needed below 65536")
     names = read_names()
     community = make_community(scale, seed, names)
-    writer = _Writer(community, names, out.resolve(), base_port, broker_port, models.resolve())
+    writer = _Writer(community, names, out.resolve(), site)
     out.mkdir(parents=True, exist_ok=True)
     files = []
     for name, value in writer.documents(seed):
@@ -95,33 +104,26 @@ def write_fleet(
     for sensor in community.sensors():
         kinds[sensor.kind] += 1
     edges = tuple(writer.edge_id(index) for index in range(community.counts.edges))
-    ports = range(base_port, base_port + needed)
+    for edge in edges:
+        (out / SPOOLS / edge).mkdir(parents=True, exist_ok=True)
+    ports = range(site.base_port, site.base_port + needed)
     return FleetSummary(tuple(files), edges, sum(kinds.values()), kinds, ports)
 
 
-def _transport(building: int) -> str:
-    return TRANSPORTS[building % len(TRANSPORTS)]
+def _transport(building: int, *, serial: bool) -> str:
+    kinds = TRANSPORTS if serial else WITHOUT_SERIAL
+    return kinds[building % len(kinds)]
 
 
 class _Writer:
     """Says the same community three times: to the cloud, to the edges, to the simulator."""
 
-    def __init__(
-        self,
-        community: Community,
-        names: Names,
-        out: Path,
-        base_port: int,
-        broker_port: int,
-        models: Path,
-    ) -> None:
+    def __init__(self, community: Community, names: Names, out: Path, site: Site) -> None:
         self._community = community
         self._names = names
-        self._site = names.site.id
+        self._prefix = names.site.id
         self._out = out
-        self._base_port = base_port
-        self._broker_port = broker_port
-        self._models = models
+        self._site = site
 
     def documents(self, seed: int) -> Iterator[tuple[str, Plain]]:
         """Give the files: name, and content as plain values."""
@@ -132,17 +134,20 @@ class _Writer:
 
     def edge_id(self, index: int) -> str:
         """Give the id of an edge node, counted from 0."""
-        return f"{self._site}-edge-{index + 1}"
+        return f"{self._prefix}-edge-{index + 1}"
 
     def _line_id(self, building: int) -> str:
-        return f"{self._site}-line-{building + 1:02}"
+        return f"{self._prefix}-line-{building + 1:02}"
 
     def _listener_port(self, edge: int) -> int:
-        return self._base_port + edge
+        return self._site.base_port + edge
 
     def _line_port(self, building: int) -> int:
-        before = sum(1 for index in range(building) if _transport(index) != "serial")
-        return self._base_port + self._community.counts.edges + before
+        before = sum(1 for index in range(building) if self._kind(index) != "serial")
+        return self._site.base_port + self._community.counts.edges + before
+
+    def _kind(self, building: int) -> str:
+        return _transport(building, serial=self._site.serial)
 
     def _pty(self, building: int) -> str:
         return f"lines/{self._line_id(building)}"
@@ -181,7 +186,7 @@ class _Writer:
             if self._community.edge_of(number) == index
         ]
         listener = {
-            "id": f"{self._site}-uitd-listener-{index + 1}",
+            "id": f"{self._prefix}-uitd-listener-{index + 1}",
             "kind": "gb26875",
             "listen": {"host": HOST, "port": self._listener_port(index)},
             "heartbeat_s": HEARTBEAT_S,
@@ -194,13 +199,13 @@ class _Writer:
         return {
             "edge": {"id": name, "name": self._names.edges[index], "timezone": "Asia/Shanghai"},
             "uplink": {
-                "host": HOST,
-                "port": self._broker_port,
+                "host": self._site.broker_host,
+                "port": self._site.broker_port,
                 "username": name,
                 "password_file": f"secrets/{name}",
             },
-            "spool": {"path": f"spool-{index + 1}.db", "limit_mb": 512},
-            "models": os.path.relpath(self._models, self._out),
+            "spool": {"path": f"{SPOOLS}/{name}/spool.db", "limit_mb": 512},
+            "models": os.path.relpath(self._site.models.resolve(), self._out),
             "drivers": [*(self._edge_line(number) for number in buildings), listener],
             "reflexes": [
                 _reflex(sensor)
@@ -211,7 +216,7 @@ class _Writer:
         }
 
     def _edge_line(self, building: int) -> Plain:
-        kind = _transport(building)
+        kind = self._kind(building)
         if kind == "serial":
             port = str(self._out / self._pty(building))
             link: Plain = {"type": kind, "port": port, "baudrate": BAUDRATE}
@@ -253,14 +258,14 @@ class _Writer:
 
     def _sim_file(self, seed: int) -> Plain:
         return {
-            "site": self._site,
+            "site": self._prefix,
             "seed": seed,
             "lines": [self._sim_line(number) for number in range(self._community.counts.buildings)],
             "uitds": [self._sim_uitd(uitd) for uitd in self._community.uitds],
         }
 
     def _sim_line(self, building: int) -> Plain:
-        kind = _transport(building)
+        kind = self._kind(building)
         transport: Plain = {"type": kind, "host": HOST, "port": self._line_port(building)}
         if kind == "serial":
             transport = {"type": "pty", "path": self._pty(building)}

@@ -8,7 +8,7 @@ import pytest
 from contract.config_text import read_yaml
 from contract.ids import is_name
 from firmware_sim.errors import PlanError
-from firmware_sim.fleet import FleetSummary, Scale, ports_needed, write_fleet
+from firmware_sim.fleet import FleetSummary, Scale, Site, ports_needed, write_fleet
 from firmware_sim.plan import devices_of, read_plan
 
 
@@ -19,7 +19,7 @@ def load(path: Path) -> Any:
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FleetSummary]:
     folder = tmp_path_factory.mktemp("full")
-    return folder, write_fleet(folder, seed=1, base_port=30_000, broker_port=1999)
+    return folder, write_fleet(folder, seed=1, site=Site(broker_port=1999, base_port=30_000))
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_the_same_seed_writes_the_same_files_and_another_does_not(tmp_path: Path
 
 
 def test_a_small_fleet_has_one_of_each(tmp_path: Path) -> None:
-    summary = write_fleet(tmp_path, scale=Scale.SMALL, base_port=40_000)
+    summary = write_fleet(tmp_path, scale=Scale.SMALL, site=Site(base_port=40_000))
     plan = read_plan(tmp_path / "sim.yaml")
     assert [line.transport.type for line in plan.lines] == ["pty", "rtu_over_tcp", "tcp"]
     assert [len(uitd.components) for uitd in plan.uitds] == [6]
@@ -183,4 +183,15 @@ def test_the_models_are_found_from_the_folder(tmp_path: Path) -> None:
 
 def test_ports_beyond_the_last_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="20 ports"):
-        write_fleet(tmp_path, base_port=65_530)
+        write_fleet(tmp_path, site=Site(base_port=65_530))
+
+
+def test_a_fleet_for_containers_has_no_serial_line_and_another_broker(tmp_path: Path) -> None:
+    site = Site(broker_host="broker", serial=False, base_port=25_000)
+    summary = write_fleet(tmp_path, site=site)
+    plan = read_plan(tmp_path / "sim.yaml")
+    assert Counter(line.transport.type for line in plan.lines) == {"rtu_over_tcp": 12, "tcp": 12}
+    assert len(summary.ports) == ports_needed(Scale.FULL, serial=False) == 28
+    edge = load(tmp_path / "edge-2.yaml")
+    assert edge["uplink"]["host"] == "broker"
+    assert (tmp_path / edge["spool"]["path"]).parent.is_dir()
