@@ -80,6 +80,7 @@ class Listener:
         self._handle = handle
         self._limit, self._limit_per_ip = connections, connections_per_ip
         self._open: list[Connection] = []
+        self._tasks: asyncio.TaskGroup | None = None
         self._bound: int | None = None
         self._bound_event = asyncio.Event()
         self._told_full: set[str] = set()
@@ -113,26 +114,25 @@ class Listener:
                 await asyncio.sleep(REBIND_S)
 
     async def _listen(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-
-            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                connection = Connection(reader, writer)
-                if self._admit(connection):
-                    tasks.create_task(
-                        self._serve(connection), name=f"connection[{connection.peer_ip}]"
-                    )
-                else:
-                    writer.transport.abort()
-
-            server = await asyncio.start_server(
-                accept, self._host, self._port, limit=BUFFER_LIMIT // 2
-            )
-            try:
+        server = await asyncio.start_server(
+            self._accept, self._host, self._port, limit=BUFFER_LIMIT // 2, start_serving=False
+        )
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await server.start_serving()
                 self._bound = int(server.sockets[0].getsockname()[1])
                 self._bound_event.set()
                 await asyncio.Event().wait()
-            finally:
-                server.close()
+        finally:
+            self._tasks = None
+            server.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer)
+        if self._tasks is None or not self._admit(connection):
+            writer.transport.abort()
+            return
+        self._tasks.create_task(self._serve(connection), name=f"connection[{connection.peer_ip}]")
 
     def _admit(self, connection: Connection) -> bool:
         """Make room for a connection: the oldest unknown one goes before a new one is refused."""

@@ -140,10 +140,6 @@ class UitdPeer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    @classmethod
-    async def connect(cls, port: int) -> "UitdPeer":
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
@@ -176,6 +172,34 @@ class UitdPeer:
             await self.writer.wait_closed()
 
 
+class Site:
+    """Opens connections to one port, and closes all of them at the end."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def connect(self) -> UitdPeer:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers.append(writer)
+        return UitdPeer(reader, writer)
+
+    async def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def site(port: int) -> AsyncIterator[Site]:
+    made = Site(port)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
 def slow_crc(data: bytes) -> bytes:
     crc = 0xFFFF
     for byte in data:
@@ -200,10 +224,11 @@ class ModbusPeer:
         self.port = 0
         self.connections = 0
         self.writers: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator["ModbusPeer"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", port)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -211,6 +236,13 @@ class ModbusPeer:
             server.close()
             for writer in self.writers:
                 writer.close()
+            if self.tasks:
+                await asyncio.wait(self.tasks, timeout=LIMIT_S)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
