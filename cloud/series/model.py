@@ -183,6 +183,10 @@ class SeriesReads(Protocol):
         """Give the highest committed mark of every lane."""
         ...
 
+    def close(self) -> None:
+        """Release files and connections; the store may be opened again."""
+        ...
+
 
 class SeriesStore(SeriesReads, Protocol):
     """Where readings are kept.
@@ -206,8 +210,4 @@ class SeriesStore(SeriesReads, Protocol):
         Raises:
             UnavailableError: nothing was stored (disk full, another writer in the way); try again, do not acknowledge.
         """
-        ...
-
-    def close(self) -> None:
-        """Release files and connections; the store may be opened again."""
         ...

@@ -41,6 +41,9 @@ create table if not exists segment(
   t0 integer not null, t1 integer not null, rows integer not null, bytes integer not null,
   made_at integer not null, lacks text not null);
 create table if not exists trash(name text primary key, at integer not null);
+create table if not exists aside(
+  ts integer not null, series integer not null, value real, quality integer not null, reason text not null,
+  at integer not null, primary key (ts, series)) without rowid;
 create table if not exists state(
   id integer primary key check (id = 1), active integer not null, gen integer not null, rows integer not null,
   since integer not null, sealed integer not null, rolled_until integer not null);
@@ -233,6 +236,19 @@ def empty_sealed(connection: Connection) -> None:
     (active,) = connection.execute("select active from state").fetchone()
     connection.execute(f"delete from hot_{1 - active}")  # noqa: S608 - 0 or 1
     connection.execute("update state set sealed = 0")
+
+
+def put_aside(connection: Connection, row: Row, reason: str, now_ms: int) -> None:
+    """Keep a reading that InfluxDB refuses, with the reason."""
+    connection.execute(
+        "insert or replace into aside values (?, ?, ?, ?, ?, ?)", (*row, reason[:500], now_ms)
+    )
+
+
+def set_aside(connection: Connection) -> list[tuple[Row, str]]:
+    """Give the refused readings with their reasons."""
+    found = connection.execute("select ts, series, value, quality, reason from aside")
+    return [((ts, series, value, quality), why) for ts, series, value, quality, why in found]
 
 
 # --- segments ---------------------------------------------------------------------------------------------------------

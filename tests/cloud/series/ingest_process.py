@@ -11,13 +11,13 @@ from cloud.series.local import LocalSeries
 from cloud.series.model import HOUR_MS, LaneMark, Row
 
 SERIES = 20
-ROWS = 400
+ROWS = 100
 
 
 def rows_of(number: int, base: int) -> list[Row]:
-    """Give the rows of batch `number`: they spread over ten days and every hundredth comes late."""
+    """Give the rows of batch `number`: they spread over ten days and every fiftieth comes late."""
     return [
-        (base + (number * ROWS + n) * 1_009 - (9 * 24 * HOUR_MS if n % 100 == 0 else 0), 1 + n % SERIES, n / 8, 0)
+        (base + (number * ROWS + n) * 809 - (9 * 24 * HOUR_MS if n % 50 == 0 else 0), 1 + n % SERIES, n / 8, 0)
         for n in range(ROWS)
     ]  # fmt: skip
 

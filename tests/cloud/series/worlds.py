@@ -6,11 +6,14 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from cloud.kit.influx import Influx
 from cloud.series.compaction import CompactionSettings, Compactor
 from cloud.series.engine import MergeRule
+from cloud.series.influx import Forwarder, InfluxSeries
 from cloud.series.local import LocalSeries
 from cloud.series.model import HOUR_MS, SeriesKey, SeriesStore
 from tests.cloud.series.conftest import HandClock
+from tests.cloud.series.fake_influx import FakeInflux
 
 KEYS = [SeriesKey(f"shuibei-gas-{n:03d}", "gas_lel_pct") for n in range(1, 4)]
 
@@ -94,3 +97,34 @@ WORLDS: dict[str, Callable[[Path], World]] = {
     "segments": SegmentWorld,
     "merged": MergedWorld,
 }
+
+
+class InfluxWorld:
+    """Rows wait here; a round forwards them."""
+
+    def __init__(self, path: Path) -> None:
+        self.clock = HandClock()
+        self.path = path
+        self.fake = FakeInflux()
+        self.store: SeriesStore = self._open()
+
+    def _open(self) -> InfluxSeries:
+        return InfluxSeries(self.path, self.clock, self.fake.url, "o", "linli", "right")
+
+    def settle(self) -> None:
+        influx = Influx(self.fake.url, "o", "linli", "right")
+        forwarder = Forwarder(self.path, self.clock, influx)
+        forwarder.step()
+        forwarder.close()
+        influx.close()
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = self._open()
+
+    def close(self) -> None:
+        self.store.close()
+        self.fake.close()
+
+
+WORLDS["influx"] = InfluxWorld
