@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from cloud import settings as cloud_settings
 from cloud.errors import CloudError
@@ -160,7 +162,9 @@ def check_config(config: ConfigFile = _DEFAULT, *, as_json: AsJson = False) -> N
             for mistake in error.mistakes:
                 _console.print(str(mistake), style="red", markup=False)
         raise typer.Exit(1) from None
-    text = f"{config} is right; the web server will listen on {settings.web.host}:{settings.web.port}"
+    text = (
+        f"{config} is right; the web server will listen on {settings.web.host}:{settings.web.port}"
+    )
     answer({"ok": True, "mistakes": []}, text, as_json=as_json)
 
 
@@ -242,11 +246,9 @@ def openapi(
     out: Annotated[Path | None, typer.Option(help="Write to this file, not to stdout.")] = None,
 ) -> None:
     """Print the description of the API (OpenAPI 3.1), as in docs/openapi.json."""
-    from cloud.app import build, create_app  # noqa: PLC0415
+    from cloud.app import bare_app  # noqa: PLC0415
 
-    document = create_app(build(CloudSettings())).openapi()
-    text = json.dumps(document, ensure_ascii=False, indent=1)
-    _write(out, text)
+    _write(out, json.dumps(bare_app().openapi(), ensure_ascii=False, indent=1))
 
 
 @app.command()
@@ -288,8 +290,79 @@ def import_site(
     file: Annotated[Path, typer.Argument(help="The site file: places, edges, positions.")],
     config: ConfigFile = _DEFAULT,
 ) -> None:
-    """Take over places, edges and positions from a site file; may be run again."""
-    raise NotImplementedError(f"{file} {config}")
+    """Take over places, edges and positions from a site file; the same file again changes nothing."""
+    from cloud.devices import registry  # noqa: PLC0415
+    from cloud.devices.site import read_site  # noqa: PLC0415
+
+    with told():
+        settings = cloud_settings.load(config)
+        site = read_site(file)
+        with opened(settings) as database, database.write() as connection:
+            registry.import_site(connection, site)
+        say(f"{site.site.name_zh}: {len(site.places)} places, {len(site.devices)} positions")
+
+
+@app.command()
+def replay(
+    days: Annotated[float, typer.Option(min=0.01, max=400, help="How far back.")] = 1.0,
+    config: ConfigFile = _DEFAULT,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the present rules would have raised on the stored readings; changes nothing."""
+    from cloud import review  # noqa: PLC0415
+    from cloud.app import open_reader  # noqa: PLC0415
+
+    with told():
+        settings = cloud_settings.load(config)
+        clock = SystemClock()
+        end = clock.now_ms()
+        start = end - int(days * review.DAY_MS)
+        with opened(settings) as database, Progress(console=_console, transient=True) as bar:
+            task = bar.add_task("replaying", total=end - start)
+            found = review.would_have_raised(
+                settings, database, open_reader(settings, clock), start=start, end=end,
+                progress=lambda at: bar.update(task, completed=at - start),
+            )  # fmt: skip
+        for alert in found:
+            facts: dict[str, object] = {
+                "at": alert.opened_at, "priority": int(alert.priority), "rule": alert.rule,
+                "subject": alert.subject, "title": alert.title_zh,
+            }  # fmt: skip
+            when = datetime.fromtimestamp(alert.opened_at / 1000, UTC).astimezone()
+            text = f"{when:%Y-%m-%d %H:%M:%S}  P{int(alert.priority)}  {alert.rule}  {alert.subject}  {alert.title_zh}"
+            answer(facts, text, as_json=as_json)
+        _console.print(f"{len(found)} alerts in {days:g} days", markup=False)
+
+
+@app.command("verify-history")
+def verify_history(config: ConfigFile = _DEFAULT, *, as_json: AsJson = False) -> None:
+    """Check that nobody rewrote the history of an alert; exit code 1 when somebody did."""
+    from cloud import review  # noqa: PLC0415
+    from cloud.alerts.service import AlertService  # noqa: PLC0415
+
+    with told(), opened(cloud_settings.load(config)) as database:
+        alerts = AlertService(database=database, clock=SystemClock())
+        with _console.status("checking") as status:
+            found = review.check_histories(alerts, lambda done: status.update(f"checked {done}"))
+        facts: dict[str, object] = {"checked": found.checked, "broken": list(found.broken)}
+        text = f"{found.checked} histories checked, {len(found.broken)} broken"
+        answer(facts, "\n".join([text, *found.broken]), as_json=as_json)
+        if found.broken:
+            raise typer.Exit(1)
+
+
+@app.command()
+def ingest(config: ConfigFile = _DEFAULT) -> None:
+    """Take in, judge and store what the edge nodes send, until told to stop."""
+    from cloud import worker  # noqa: PLC0415
+
+    with told():
+        settings = _prepared(config)
+        with opened(settings):
+            pass
+        code = worker.run(settings)
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

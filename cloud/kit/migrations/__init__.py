@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,17 @@ def make(database: Database, message: str) -> Path:
         )
     if made is None or isinstance(made, list):
         raise UnavailableError("no revision was written", "see the lines above")
-    return Path(made.path)
+    path = Path(made.path)
+    path.write_text(_portable(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return path
+
+
+def _portable(text: str) -> str:
+    """Write booleans' defaults so that every database takes them; Alembic writes SQLite's 0 and 1."""
+    for number, word in (("0", "false"), ("1", "true")):
+        pattern = rf"(sa\.Boolean\([^()]*\), server_default=)sa\.text\(['\"]{number}['\"]\)"
+        text = re.sub(pattern, rf"\1sa.{word}()", text)
+    return text
 
 
 def _count() -> int:

@@ -153,7 +153,7 @@ def upgrade() -> None:
         sa.Column("last_seen_at", sa.BigInteger(), nullable=True),
         sa.Column("born_at", sa.BigInteger(), nullable=True),
         sa.Column("model", sa.BigInteger(), nullable=True),
-        sa.Column("is_complete", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_complete", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("software", sa.String(length=80), server_default="", nullable=False),
         sa.Column("boot", sa.BigInteger(), nullable=True),
         sa.Column("config_version", sa.BigInteger(), server_default="0", nullable=False),
