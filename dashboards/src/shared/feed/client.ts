@@ -1,6 +1,7 @@
 /** Carries out what the feed's state machine decides: opens the stream, watches it, fetches snapshots, sends receipts. */
 import { ApiError } from '@/shared/api/client'
-import type { Alert, AlertPage } from '@/shared/api/types'
+import { normalAlert } from '@/shared/api/normal'
+import type { Alert, AlertPage, RawAlert } from '@/shared/api/types'
 import { initialState, step, type FeedInput, type FeedState } from './machine'
 
 /** What the feed needs from outside; times are monotonic milliseconds. */
@@ -98,7 +99,7 @@ export class FeedClient {
       stream.addEventListener(name, (event) => {
         if (this.stream === stream) act(event as MessageEvent<string>)
       })
-    listen('alert', (event) => this.onEntry(event, (body) => this.ports.onAlert(body as Alert)))
+    listen('alert', (event) => this.onEntry(event, (body) => this.ports.onAlert(normalAlert(body as RawAlert))))
     listen('device', (event) => this.onEntry(event, (body) => this.ports.onNotice('device', body)))
     listen('edge', (event) => this.onEntry(event, (body) => this.ports.onNotice('edge', body)))
     listen('unseen', (event) => this.onEntry(event, () => undefined))

@@ -26,7 +26,7 @@ export function compareAlerts(a: Alert, b: Alert): number {
 export function soundingPriority(alerts: readonly Alert[]): Priority | null {
   let found: Priority | null = null
   for (const alert of alerts) {
-    const isWaiting = alert.handling === 'new' && alert.announce !== false && groupOf(alert) !== 'suppressed'
+    const isWaiting = alert.handling === 'new' && alert.announce && groupOf(alert) !== 'suppressed'
     if (isWaiting && alert.priority < 4 && (found === null || alert.priority < found)) found = alert.priority
   }
   return found

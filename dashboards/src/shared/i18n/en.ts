@@ -243,15 +243,6 @@ export const en: Messages = {
   },
   kind: { smoke: 'Smoke', gas: 'Gas', pressure: 'Pressure', level: 'Level', uitd: 'Transmitter', line: 'Bus', edge: 'Edge node', other: 'Other' },
   liveness: { live: 'Live', stale: 'Stale', down: 'Down', unknown: 'Unknown' },
-  metric: {
-    gas_lel_pct: 'Gas',
-    pressure_kpa: 'Water pressure',
-    level_m: 'Level',
-    valve_open: 'Valve',
-    sounder_on: 'Sounder',
-    temperature_c: 'Temperature',
-    current_ma: 'Loop current',
-  },
   output: { valve_open: { on: 'Open', off: 'Closed' }, sounder_on: { on: 'Sounding', off: 'Silent' } },
   valueQuality: { 0: 'good', 1: 'stale', 2: 'out of range', 3: 'sensor fault', 4: 'clock not trusted' },
   pipeline: {

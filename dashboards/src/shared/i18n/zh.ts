@@ -241,15 +241,6 @@ export const zh = {
   },
   kind: { smoke: '烟感', gas: '燃气', pressure: '水压', level: '液位', uitd: '传输装置', line: '总线', edge: '边缘节点', other: '其他' },
   liveness: { live: '正常', stale: '数据陈旧', down: '失联', unknown: '未知' },
-  metric: {
-    gas_lel_pct: '燃气浓度',
-    pressure_kpa: '水压',
-    level_m: '液位',
-    valve_open: '阀门',
-    sounder_on: '声光报警',
-    temperature_c: '温度',
-    current_ma: '回路电流',
-  },
   output: { valve_open: { on: '开', off: '关' }, sounder_on: { on: '响', off: '静' } },
   valueQuality: { 0: '正常', 1: '陈旧', 2: '超量程', 3: '传感器故障', 4: '时钟不可信' },
   pipeline: {

@@ -25,17 +25,3 @@ export function number(value: number | null | undefined): string {
 export function unitName(unit: string | null | undefined): string {
   return unit === 'pct' || unit === 'percent' ? '%' : unit === '%LEL' || unit === 'lel_pct' ? '%LEL' : (unit ?? '')
 }
-
-/** The metric's unit from its name's ending, for devices whose server sends none. */
-export function unitOfMetric(metric: string): string {
-  const endings: [string, string][] = [
-    ['_lel_pct', '%LEL'],
-    ['_kpa', 'kPa'],
-    ['_pct', '%'],
-    ['_c', '°C'],
-    ['_ma', 'mA'],
-    ['_m', 'm'],
-    ['_v', 'V'],
-  ]
-  return endings.find(([ending]) => metric.endsWith(ending))?.[1] ?? ''
-}
