@@ -48,7 +48,8 @@ class Combiner:
         now: Instant,
     ) -> list[Transition]:
         """Move the combinations that count this rule when one of its devices comes or goes."""
-        if bool(before.level) == bool(after.level) or after.is_history:
+        is_in = bool(after.level) and not after.is_history
+        if (bool(before.level) and not before.is_history) == is_in:
             return []
         out: list[Transition] = []
         for combination in self._of(rule):
@@ -60,7 +61,7 @@ class Combiner:
                     if source != rule.id
                     for other in [self._register.conditions.get(f"{source}|{device.id}")]
                 )
-                is_active = bool(after.level) or others
+                is_active = is_in or others
                 out += self._join(combination, condition, device, about, now, is_active=is_active)
         return out
 

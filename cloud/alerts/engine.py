@@ -167,7 +167,7 @@ class Engine:
                 is_history=fact.is_history,
             )
             kept = replace(condition, recent_ids=ids)
-            if fact.is_active and not condition.level:
+            if fact.is_active and not (condition.level and fact.is_history):
                 kept = replace(kept, is_history=fact.is_history)
             out += self._judge(rule, kept, judgement, about, now)
         return out

@@ -127,7 +127,8 @@ class Presence:
         for device in [device for device in silent if self._scope(device) < 2]:
             out += self._silence(device, SILENCE, now)
         below = [key for key in waking if self._rank(key) == 2]
-        subjects = [self._register.conditions[key].subject for key in below]
+        conditions = [self._register.conditions[key] for key in below]
+        subjects = [condition.subject for condition in conditions if condition.sources]
         devices = [device for device in silent if self._scope(device) == 2]
         out += self._collapse([*subjects, *(device.id for device in devices)], now)
         for key in below:

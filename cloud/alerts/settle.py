@@ -97,7 +97,7 @@ def _apply(
         case What.LEVEL:
             return _leveled(alert, t, rule)
         case What.REPEATED | What.MEMBERS:
-            return replace(_seen(alert, t), count=alert.count + 1)
+            return replace(_now_live(_seen(alert, t), t), count=alert.count + 1)
         case _:
             return _touched(alert, t)
 
@@ -252,6 +252,15 @@ def _seen(alert: Alert, t: Transition) -> Alert:
         last_seen_at=t.received_at or t.at,
         members=members,
         updated_at=t.at,
+    )
+
+
+def _now_live(alert: Alert, t: Transition) -> Alert:
+    """What was only late is happening now: it is announced like any other."""
+    if alert.quality is not Trust.LATE or t.is_late or t.is_history:
+        return alert
+    return replace(
+        alert, quality=Trust.OK, announce=alert.suppression is Suppression.NONE, raised_at=t.at
     )
 
 
