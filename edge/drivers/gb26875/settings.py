@@ -55,7 +55,9 @@ class AnalogValue(_Part):
         ge=1, le=255, description="Analog type: 1 to 12 of the standard, 128 up the maker's own."
     )
     metric: str = Field(
-        default="", description="Metric of contract/metrics.py; empty takes that of the type."
+        default="",
+        max_length=64,
+        description="Metric of contract/metrics.py; empty takes that of the type.",
     )
     scale: float | None = Field(
         default=None,
