@@ -1,12 +1,19 @@
 """The cloud's settings: one YAML file, overrides from `LINLI_CLOUD__…`, secrets from files."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 from typing_extensions import override
 
 from contract import config_text
@@ -255,6 +262,7 @@ def read(file: Path) -> tuple[CloudSettings, Document]:
         ) from None
     document = config_text.read_yaml(text, file.name)
     mistakes = _unknown_variables()
+    document = replace(document, value=_with_environment(document.value))
     try:
         settings = config_text.validate(document, CloudSettings)
     except ConfigError as error:
@@ -263,6 +271,22 @@ def read(file: Path) -> tuple[CloudSettings, Document]:
     if mistakes:
         raise ConfigError(mistakes)
     return _absolute(settings, file.resolve().parent), document
+
+
+def _with_environment(value: Any) -> Any:  # noqa: ANN401 - parsed YAML, not yet judged
+    """Put the environment's values over the file's, so that a mistake in them has its full path."""
+    try:
+        given = EnvSettingsSource(CloudSettings)()
+    except SettingsError as error:
+        reason = error.__cause__ or error
+        raise ConfigError([Mistake("environment", 0, "", f"{error}: {reason}")]) from None
+    return _over(value, given) if given else value
+
+
+def _over(below: Any, above: Any) -> Any:  # noqa: ANN401 - parsed YAML, not yet judged
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _over(below.get(key), value) for key, value in above.items()}
 
 
 def _unknown_variables() -> list[Mistake]:
