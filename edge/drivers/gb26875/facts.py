@@ -44,13 +44,14 @@ class Report:
 
     `is_report` is true when the device sent it of its own accord, false when it answers our request. `is_resend` is
     true when the same object is on disk already: it may then still raise a level that has gone since, nothing else.
-    `raw` is the frame as received.
+    `raw` is the frame as received, `sent_ms` what the device's clock said when it was sent, None when it is dead.
     """
 
     now_ms: int
     is_report: bool
     raw: bytes
     is_resend: bool = False
+    sent_ms: int | None = None
 
     @property
     def is_news(self) -> bool:
@@ -196,11 +197,7 @@ def _alarms(
     """Tell every alarm bit that must be told, fire first."""
     state: int = fields["state"]
     device_at: int | None = fields["time_ms"]
-    detail = {**place.detail, "state": state}
-    if device_at is None:
-        detail["device_clock"] = "dead"
-    elif abs(device_at - report.now_ms) > CLOCK_LIMIT_MS:
-        detail["device_clock"] = f"off by {(device_at - report.now_ms) // 1000} s"
+    detail = {**place.detail, "state": state, **_times(device_at, report)}
     is_test = not state >> NORMAL_BIT & 1
     for bit, name in sorted(bits.items()):
         is_on = bool(state >> bit & 1)
@@ -231,6 +228,19 @@ def _alarms(
                 detail=detail,
                 raw=report.raw if is_on else b"",
             )
+
+
+def _times(device_at: int | None, report: Report) -> Detail:
+    """Say what is wrong with the device's time: a dead or wrong clock, or a report that was held back."""
+    if device_at is None:
+        return {"device_clock": "dead"}
+    sent_ms = device_at if report.sent_ms is None else report.sent_ms
+    found: Detail = {}
+    if abs(sent_ms - report.now_ms) > CLOCK_LIMIT_MS:
+        found["device_clock"] = f"off by {(sent_ms - report.now_ms) // 1000} s"
+    if sent_ms - device_at > CLOCK_LIMIT_MS:
+        found["held_back_s"] = (sent_ms - device_at) // 1000
+    return found
 
 
 def _is_gas(fields: Fields) -> bool:

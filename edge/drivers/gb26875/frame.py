@@ -30,6 +30,7 @@ FRAME_LIMIT: Final = FRAME_EXTRA + APP_LIMIT
 MAIN_VERSION: Final = 1
 ADDRESS_LIMIT: Final = (1 << 48) - 1
 _NO_START: Final = "no start marker"
+_TOO_LONG: Final = f"the length is over {APP_LIMIT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _look_at(buffer: bytes, start: int) -> Frame | Skipped | int:
         return FRAME_EXTRA - available
     length = int.from_bytes(buffer[start + 24 : start + 26], "little")
     if length > APP_LIMIT:
-        return Skipped(1, f"length {length} is over {APP_LIMIT}")
+        return Skipped(1, _TOO_LONG)
     size = FRAME_EXTRA + length
     if available < size:
         return size - available

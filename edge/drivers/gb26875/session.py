@@ -20,6 +20,8 @@ from edge.listener import Connection
 log = structlog.get_logger(__name__)
 
 READ_COMPONENT_STATE = 62
+NOISE_LIMIT = 65_536
+"""Bytes in a row that are no frame, after which a connection is given up."""
 _SERIALS = 65_535
 
 
@@ -71,9 +73,10 @@ class Session:
         self._centre: dict[str, Frame] = {}
         self._waiting: dict[int, asyncio.Future[Frame]] = {}
         self._serial = 0
+        self._noise = 0
 
     async def serve(self) -> None:
-        """Take frames until the peer closes, falls silent for three heartbeats, or is replaced.
+        """Take frames until the peer closes, falls silent for three heartbeats, sends noise only, or is replaced.
 
         The silence counts from the last whole frame of a configured device, so that dripping bytes keep no connection.
         """
@@ -88,6 +91,8 @@ class Session:
                 for item in self._scanner.feed(data):
                     if await self._take(item):
                         deadline_s = clock.monotonic_s() + limit_s
+                if self._noise > NOISE_LIMIT:
+                    return
         finally:
             self._leave()
 
@@ -117,6 +122,7 @@ class Session:
         frame = item if isinstance(item, Frame) else item.damaged
         if isinstance(item, Skipped):
             counters.skipped_bytes += item.size
+            self._noise += item.size
             if frame is not None and frame.source in self._desk.units:
                 counters.damaged += 1
                 await self._reply(frame, DENY)
@@ -126,6 +132,7 @@ class Session:
             await self._turn_away(item)
             return False
         counters.frames += 1
+        self._noise = 0
         self._attach(unit, item)
         await self._handle(unit, item)
         return True

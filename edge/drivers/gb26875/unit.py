@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 22
 """Component states that fit one answer: 22 times 46 bytes."""
 MISSED_HEARTBEATS: Final = 3
+OWN_CLOCK_FROM_MS: Final = 1_735_689_600_000
+"""2025-01-01; a clock that says less was never set."""
 
 
 class Intake:
@@ -121,7 +123,7 @@ class Unit:
             key = (frame.serial, app.type_flag or 0, part)
             is_report = frame.command == SEND
             is_resend = is_report and self._resends.is_known(key, fields, now_s)
-            report = Report(now_ms, is_report, frame.raw, is_resend)
+            report = Report(now_ms, is_report, frame.raw, is_resend, self.wall.read_ms(frame.time))
             self._read_object(app, fields, report, intake)
             if is_report:
                 intake.keys.append(key)
@@ -167,7 +169,8 @@ class Unit:
         intake.levels.commit()
         self._resends.keep(intake.keys, now_s)
         if intake.is_link_up:
-            log.info("device is back", device_id=self.id)
+            if self.is_up is False:
+                log.info("device is back", device_id=self.id)
             self.is_up = True
         self.heard_s = now_s
 
@@ -182,7 +185,12 @@ class Unit:
         return None if device_ms is None else (device_ms - self._clock.now_ms()) / 1000
 
     def is_clock_wrong(self, frame: Frame) -> bool:
-        """Tell whether the clock must be set now; then it is left alone for a while."""
+        """Tell whether the clock must be set now; then it is left alone for a while.
+
+        Never while our own clock stands at its beginning: a box without a battery starts in 1970.
+        """
+        if self._clock.now_ms() < OWN_CLOCK_FROM_MS:
+            return False
         error_s = self.clock_error_s(frame)
         is_wrong = error_s is None or abs(error_s) > self._listener.clock_tolerance_s
         now_s = self._clock.monotonic_s()

@@ -167,10 +167,13 @@ class ModbusDriver:
         event = DeviceEvent(
             self._settings.id, kind, self._clock.now_ms(), detail={"reason": reason}
         )
-        if await self._deliver([event]):
-            self._is_line_up = is_up
-            tell = self._log.info if is_up else self._log.warning
-            tell("line is back" if is_up else "line is gone", reason=reason)
+        if not await self._deliver([event]):
+            return
+        if not is_up:
+            self._log.warning("line is gone", reason=reason)
+        elif self._is_line_up is False:
+            self._log.info("line is back")
+        self._is_line_up = is_up
 
     async def _poll(self, unit: Unit) -> None:
         answers = Answers()
@@ -241,9 +244,9 @@ class ModbusDriver:
         if not await self._deliver(observations):
             return
         staged.commit()
-        if unit.is_up is not True:
+        if unit.is_up is False:
             self._log.info("device is back", device_id=unit.id)
-            unit.is_up = True
+        unit.is_up = True
 
     async def _note_failure(self, unit: Unit, reason: str) -> None:
         unit.failures += 1

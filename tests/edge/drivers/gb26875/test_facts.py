@@ -104,6 +104,14 @@ def test_a_dead_clock_gives_no_device_time_and_a_wrong_one_is_marked() -> None:
     assert str(wrong.detail["device_clock"]).startswith("off by")
 
 
+def test_a_report_that_was_held_back_is_marked_but_still_live() -> None:
+    header = bytes((5, 0, 12, 2, 7, 21))
+    (frame,) = scan(uitd_frame(component_state(3), time=header)).found
+    assert isinstance(frame, Frame)
+    fire = unit().take(frame).observations[0]
+    assert (fire.detail["held_back_s"], fire.is_history) == (3 * 3600, False)
+
+
 def test_states_of_systems_and_of_the_device_itself_become_alarms_readings_and_events() -> None:
     found = say(unit(), bytes((1, 1, 1, 1)) + (0x3FFF).to_bytes(2, "little") + NOW)
     moments = {"config_changed", "reset"}

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -188,6 +189,27 @@ async def drip(peer: UitdPeer) -> None:
         while True:
             await peer.send(b"@")
             await asyncio.sleep(0.01)
+
+
+async def test_random_bytes_harm_nobody_and_noise_without_end_is_cut_off(sink: Sink) -> None:
+    chance = random.Random(26875)
+    async with listening(sink) as (driver, there):
+        peer = await there.connect()
+        good = uitd_frame(FIRE, serial=9)
+        for _ in range(30):
+            junk = bytearray(chance.randbytes(40) + good)
+            junk[chance.randrange(40, len(junk))] ^= 1 << chance.randrange(8)
+            await peer.send(bytes(junk))
+        await peer.send(good)
+        assert await peer.answer_to(9) in {CONFIRM, DENY}
+        await until(lambda: fires(sink))
+        noisy = await there.connect()
+        with contextlib.suppress(ConnectionError):
+            for _ in range(40):
+                await noisy.send(b"@@\x01\x01" * 1024)
+        assert await noisy.is_closed()
+        await until(lambda: driver.listener.open_connections == 1)
+    assert len(fires(sink)) == 1
 
 
 async def test_states_are_asked_for_at_connect_so_that_every_detector_becomes_live(

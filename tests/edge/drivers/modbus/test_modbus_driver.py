@@ -6,8 +6,10 @@ import pytest
 from contract.messages import Quality
 from edge.driver import DeviceAlarm, Reading
 from edge.drivers.modbus.driver import KIND, ModbusDriver
+from edge.drivers.modbus.settings import ModbusDevice, load_model
+from edge.drivers.modbus.unit import Unit
 from edge.errors import DeviceRefusedError, DeviceUnavailableError
-from tests.edge.drivers.driver_peers import ModbusPeer, Sink, running, tools, until
+from tests.edge.drivers.driver_peers import MODELS, ModbusPeer, Sink, running, tools, until
 
 GAS, STATUS, VALVE, SOUNDER = (3, 0), (3, 1), (1, 0), (1, 1)
 
@@ -202,3 +204,12 @@ async def test_a_line_that_never_opens_is_told_and_writes_fail(sink: Sink) -> No
         with pytest.raises(DeviceUnavailableError):
             await made.write("gas-1", "valve_open", 0)
     assert not sink.events("link_down", "gas-1")
+
+
+def test_polls_keep_their_grid_and_missed_turns_are_left_out() -> None:
+    settings = ModbusDevice.model_validate(device(1, every_s=2))
+    made = Unit(settings, load_model(MODELS, "gas-lel-simple"), "line-1")
+    made.due_s = 100.0
+    for now, due in ((100.3, 102.0), (102.9, 104.0), (109.1, 110.0), (110.0, 112.0)):
+        made.schedule(now, 2.0)
+        assert made.due_s == pytest.approx(due)
