@@ -158,8 +158,22 @@ def decode_state(payload: bytes) -> State:
 
 
 def model_hash(devices: list[DeviceBirth], metrics: list[MetricBirth]) -> int:
-    """Give the hash (crc32) by which data batches name the alias table they were written with."""
-    return zlib.crc32(_encoder.encode([devices, metrics]))
+    """Give the hash (crc32) by which data batches name the alias table they were written with.
+
+    Numbers are hashed as floats: 2 and 2.0 are one value, and a decoder may turn the one into the other.
+    """
+    rows = [
+        [(d.id, d.kind, d.model, d.name, d.place, d.gateway, float(d.period_s)) for d in devices],
+        [
+            (m.alias, m.device, m.metric, *map(_number, (m.low, m.high, m.resolution)))
+            for m in metrics
+        ],
+    ]
+    return zlib.crc32(_encoder.encode(rows))
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 DECODERS: Final = {

@@ -38,8 +38,9 @@ def _set_up_logging() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if is_terminal else [structlog.processors.dict_tracebacks]),
-            structlog.dev.ConsoleRenderer()
+            *([] if is_terminal else [structlog.processors.format_exc_info]),
+            # The pretty traceback prints every local variable, passwords among them.
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
             if is_terminal
             else structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
