@@ -5,6 +5,7 @@ so readings have a file of their own. https://sqlite.org/wal.html, https://sqlit
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,10 @@ from cloud.errors import UnavailableError
 PAGE_BYTES: Final = 4096
 WRITER_CHECKPOINT_PAGES: Final = 32_768
 """Only when nobody else checkpoints for 128 MB of log does a writer stop to do it itself."""
+
+_WAIT: Final = "busy_timeout=10000"
+_TURN_PAUSE_S: Final = 0.001
+_TURN_TRIES: Final = 10_000
 
 Connection = sqlite3.Connection
 
@@ -29,10 +34,12 @@ def open_writer(path: Path) -> Connection:
     """
     connection = _open(path, "rwc")
     pragmas = (
+        _WAIT,
         "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",
         "synchronous=FULL",
-        "busy_timeout=10000",
+        # Some distributions switch this on: emptying a table would then write every page of it once more.
+        "secure_delete=OFF",
         "cache_size=-32768",
         "journal_size_limit=67108864",
         f"wal_autocheckpoint={WRITER_CHECKPOINT_PAGES}",
@@ -49,7 +56,7 @@ def open_reader(path: Path) -> Connection:
         UnavailableError: there is no such file.
     """
     connection = _open(path, "rw")
-    for pragma in ("busy_timeout=10000", "cache_size=-16384", "query_only=ON"):
+    for pragma in (_WAIT, "cache_size=-16384", "query_only=ON"):
         connection.execute(f"pragma {pragma}")
     return connection
 
@@ -70,7 +77,7 @@ def writing(connection: Connection) -> Iterator[None]:
         UnavailableError: the disk is full, or another writer held the file for 10 s; nothing was kept, try again.
     """
     try:
-        connection.execute("begin immediate")
+        _take_turn(connection)
         try:
             yield
             connection.execute("commit")
@@ -82,6 +89,24 @@ def writing(connection: Connection) -> Iterator[None]:
         raise UnavailableError(
             f"series database refused a write: {error}", "free disk space"
         ) from error
+
+
+def _take_turn(connection: Connection) -> None:
+    # SQLite's own waiting sleeps up to 100 ms at a time; beside a busy writer it was seen to lose for seconds.
+    connection.execute("pragma busy_timeout=0")
+    try:
+        for _ in range(_TURN_TRIES):
+            try:
+                connection.execute("begin immediate")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(_TURN_PAUSE_S)
+            else:
+                return
+        connection.execute("begin immediate")
+    finally:
+        connection.execute(f"pragma {_WAIT}")
 
 
 @contextmanager
@@ -108,7 +133,7 @@ def checkpoint(connection: Connection, restart_above_pages: int) -> int:
     if log > restart_above_pages:
         connection.execute("pragma busy_timeout=50")
         connection.execute("pragma wal_checkpoint(RESTART)").fetchone()
-        connection.execute("pragma busy_timeout=10000")
+        connection.execute(f"pragma {_WAIT}")
     return int(log)
 
 

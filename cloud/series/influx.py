@@ -132,6 +132,7 @@ class InfluxReader(SeriesReads):
             self._keys = self._local.keys()
         return self._keys.get(series)
 
+    @override
     def close(self) -> None:
         """Close connections."""
         self._influx.close()

@@ -136,6 +136,7 @@ class SeriesReader(SeriesReads):
     def _paths(self, segments: Sequence[Segment]) -> list[Path]:
         return [self._segments / segment.name for segment in segments]
 
+    @override
     def close(self) -> None:
         """Close connections; questions still running fail."""
         while not self._free.empty():
