@@ -93,11 +93,16 @@ def _edge_row(part: Part, community: Community) -> Health:
         status = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return _row(part, "starting", "opening its lines")
-    total, live = status.get("devices_total", 0), status.get("devices_live", 0)
-    waiting = sum(status.get("spool", {}).values()) if isinstance(status.get("spool"), dict) else 0
-    state = "ok" if status.get("uplink") == "connected" and live == total else "starting"
-    return _row(
-        part,
-        state,
-        f"{live} of {total} devices answer, uplink {status.get('uplink')}, {waiting} messages wait",
+    devices, link = status["devices"], status["link"]
+    lanes = ("alarm", "event", "data", "backfill")
+    waiting = sum(status["spool"].get(lane, 0) for lane in lanes)
+    is_fine = link["is_up"] and devices["live"] == devices["total"]
+    uplink = (
+        "uplink up"
+        if link["is_up"]
+        else f"uplink down: {link['last_error'] or 'not yet connected'}"
     )
+    detail = (
+        f"{devices['live']} of {devices['total']} devices answer, {uplink}, {waiting} messages wait"
+    )
+    return _row(part, "ok" if is_fine else "starting", detail)

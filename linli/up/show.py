@@ -28,7 +28,9 @@ class HealthBoard:
         for row in rows:
             if self._last.get(row.part) != row.state:
                 self._last[row.part] = row.state
-                self._console.print(f"  {MARK[row.state]} [bold]{row.part:<16}[/] {row.detail}")
+                self._console.print(
+                    f"  {MARK[row.state]} [bold]{row.part:<16}[/] {row.detail}", soft_wrap=True
+                )
 
 
 def hop_table(rows: Sequence[HopRow]) -> Table:
