@@ -12,7 +12,6 @@ from cloud.alerts.model import Condition, Priority, ReadingFact
 from cloud.alerts.rule import (
     Judgement,
     Level,
-    LongText,
     Name,
     PriorityName,
     Rule,
@@ -67,19 +66,21 @@ class ThresholdLevel(Strict):
     """One limit and what it means to cross it."""
 
     priority: PriorityName = Field(description="Priority while this level is the gravest one on.")
-    on: Limit = Field(description="On from here, in the unit of the metric: '>=20'.")
-    off: Limit = Field(description="Off from here, on the safe side of `on`: '<15'.")
+    raise_at: Limit = Field(description="Raised from here, in the unit of the metric: '>=20'.")
+    clear_at: Limit = Field(description="Cleared from here, on the safe side of `raise_at`: '<15'.")
     for_s: float = Field(default=0.0, ge=0, le=86_400, description="So long before it counts.")
-    title_zh: LongText = Field(default="", description="Title at this level, in Chinese.")
-    title_en: LongText = Field(default="", description="Title at this level, in English.")
+    title_zh: str = Field(default="", max_length=200, description="Title at this level, Chinese.")
+    title_en: str = Field(default="", max_length=200, description="Title at this level, English.")
 
     @model_validator(mode="after")
     def _sides(self) -> Self:
-        on, off = comparison(self.on), comparison(self.off)
+        on, off = comparison(self.raise_at), comparison(self.clear_at)
         if on.is_upward == off.is_upward:
-            raise ValueError(f"`on: {self.on}` and `off: {self.off}` must point opposite ways")
+            raise ValueError(
+                f"`raise_at: {self.raise_at}` and `clear_at: {self.clear_at}` must point opposite ways"
+            )
         if (off.limit > on.limit) if on.is_upward else (off.limit < on.limit):
-            raise ValueError(f"`off: {self.off}` lies beyond `on: {self.on}`")
+            raise ValueError(f"`clear_at: {self.clear_at}` lies beyond `raise_at: {self.raise_at}`")
         return self
 
 
@@ -97,7 +98,7 @@ class ThresholdRule(Rule):
     def _order(self) -> Self:
         if self.metric not in METRICS:
             raise ValueError(f"metric {self.metric!r} is not known; known: {', '.join(METRICS)}")
-        steps = [comparison(level.on) for level in self.limits]
+        steps = [comparison(level.raise_at) for level in self.limits]
         for mild, grave in itertools.pairwise(steps):
             if mild.is_upward != grave.is_upward:
                 raise ValueError("all limits of a rule point the same way; write two rules")
@@ -116,7 +117,7 @@ class ThresholdRule(Rule):
                 Priority(int(level.priority[1])),
                 round(level.for_s * 1000),
                 round(self.clear_for_s * 1000),
-                comparison(level.on).limit,
+                comparison(level.raise_at).limit,
                 level.title_zh or self.title_zh,
                 level.title_en or self.title_en,
             )
@@ -135,14 +136,14 @@ class ThresholdRule(Rule):
         inputs = []
         for level, gate in zip(self.limits, condition.gates, strict=True):
             if gate.is_on:
-                inputs.append(not comparison(level.off).holds(fact.value))
+                inputs.append(not comparison(level.clear_at).holds(fact.value))
             else:
-                inputs.append(comparison(level.on).holds(fact.value))
+                inputs.append(comparison(level.raise_at).holds(fact.value))
         return Judgement(tuple(inputs), fact.value)
 
     @override
     def quiet(self, metric: str) -> tuple[float, float]:
-        first = comparison(self.limits[0].on)
+        first = comparison(self.limits[0].raise_at)
         if first.is_upward:
             return (float("-inf"), first.limit)
         return (first.limit, float("inf"))

@@ -27,10 +27,10 @@ rules:
   - {{id: smoke.confirmed, kind: combination, title_zh: 确认火警, title_en: Confirmed fire, priority: P1,
       of: [smoke.fire], at_least: 2, within_s: 180, scope: building, clear_for_s: 60, latch: true, {RUNBOOK}}}
   - {{id: gas.lel, kind: threshold, title_zh: 燃气, title_en: Gas, priority: P1, metric: gas_lel_pct,
-      limits: [{{priority: P2, on: '>=5', off: '<3', for_s: 10, title_en: Some gas}},
-               {{priority: P1, on: '>=20', off: '<15', for_s: 3}}], clear_for_s: 30, {RUNBOOK}}}
+      limits: [{{priority: P2, raise_at: '>=5', clear_at: '<3', for_s: 10, title_en: Some gas}},
+               {{priority: P1, raise_at: '>=20', clear_at: '<15', for_s: 3}}], clear_for_s: 30, {RUNBOOK}}}
   - {{id: water.low, kind: threshold, title_zh: 水压, title_en: Pressure, priority: P2, metric: pressure_kpa,
-      limits: [{{priority: P2, on: '<100', off: '>140'}}], clear_for_s: 10, {RUNBOOK}}}
+      limits: [{{priority: P2, raise_at: '<100', clear_at: '>140'}}], clear_for_s: 10, {RUNBOOK}}}
   - {{id: device.unknown, kind: device_alarm, title_zh: '未知 {{kind}}', title_en: 'Unknown {{kind}}',
       priority: P2, alarms: ['*'], {RUNBOOK}}}
   - {{id: device.fault, kind: device_alarm, title_zh: 故障, title_en: Fault, priority: P3,
