@@ -145,6 +145,10 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
     try:
         yield BrokerLink(client)
     finally:
+        # Fetches the reason of a lost connection, which asyncio would else report as never retrieved.
+        with suppress(aiomqtt.MqttError, TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(client.messages)
         with suppress(aiomqtt.MqttError, OSError, TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await client.__aexit__(None, None, None)
