@@ -105,9 +105,8 @@ def wait_for_devices(client: ApiClient, expected: int, tick: Callable[[], None])
 
 def count_devices(overview: dict[str, Any]) -> dict[str, int]:
     """Count field devices (gateways and lines are not counted) from the overview: total and live."""
-    kinds = [
-        row for row in overview["devices"] if row["kind"] in {"smoke", "gas", "pressure", "level"}
-    ]
+    field_kinds = {"smoke", "gas", "pressure", "level"}
+    kinds = [row for kind, row in overview["kinds"].items() if kind in field_kinds]
     return {"total": sum(row["total"] for row in kinds), "live": sum(row["live"] for row in kinds)}
 
 
