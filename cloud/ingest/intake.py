@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 from cloud.alerts.model import AlarmFact, EventFact
 from cloud.devices import registry
 from cloud.devices.directory import Directory
@@ -29,8 +31,10 @@ from contract.codec import (
     decode_state,
 )
 from contract.ids import is_name
-from contract.messages import Birth, DataBatch, Lane, Reply
+from contract.messages import Birth, DataBatch, Lane, Reply, State
 from contract.topics import Address, Channel, parse_topic
+
+_log = structlog.get_logger(__name__)
 
 TOPICS_KEPT: Final = 50_000
 LANES: Final = {
@@ -100,13 +104,21 @@ class Intake:
     def take(self, arrival: Arrival) -> None:
         """Work on one message; whatever it holds, this returns."""
         self.messages += 1
+        try:
+            self._take(arrival)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the others
+            _log.error("message breaks ingest", topic=arrival.topic[:200], exc_info=error)
+            self._rejections.count("(cloud)", Reason.UNSTORABLE, f"{arrival.topic[:80]}: {error}")
+
+    def _take(self, arrival: Arrival) -> None:
         address = self._topics.get(arrival.topic) or self._address(arrival)
         if address is None:
             return
         edge, channel = address.edge, address.channel
         self.seen[edge] = arrival.received_at
         if channel is not Channel.STATE:
-            self._turn(self.presence.heard(edge, self._steady_ms()), arrival.received_at)
+            at = arrival.received_at
+            self._turn(self.presence.heard(edge, self._steady_ms(), at), at)
         try:
             self._dispatch(edge, channel, arrival)
         except ContractError as error:
@@ -147,7 +159,7 @@ class Intake:
             case Channel.REPLY:
                 self._reply(edge, decode_reply(payload), at)
             case Channel.STATE:
-                self._turn(self.presence.state(edge, decode_state(payload), self._steady_ms()), at)
+                self._state(edge, decode_state(payload), at)
             case _:
                 raise ContractError(f"{channel} is not for the cloud")
 
@@ -293,6 +305,13 @@ class Intake:
         if self._outbox.is_own(reply.id):
             return
         self.urgent.writes.append(_ReplyWrite(edge, reply, at, self._rejections))
+
+    def _state(self, edge: str, state: State, at: int) -> None:
+        turn = self.presence.state(edge, state, self._steady_ms(), at)
+        self._turn(turn, at)
+        if turn is not None and not turn.is_online:
+            # An edge that came back by another connection answers, and the will is taken back.
+            self._outbox.ping(edge)
 
     def _turn(self, turn: Turn | None, at: int) -> None:
         if turn is not None:

@@ -1,8 +1,9 @@
 """Which edges are there: by what they say of themselves, by their will, and by silence. Pure.
 
-A silent edge is asked before it is called gone, so a quiet night is not an outage. A will that is older
-than the edge's newest connection (the broker noticed a cut after the edge had already come back) is
-not believed, only asked about. All times are steady milliseconds, which no clock correction moves.
+A silent edge is asked before it is called gone, so a quiet night is not an outage. A will is believed at
+once, and anything that arrives after it takes it back: a broker may notice a cut only after the edge
+has come back by another connection. Silence is counted in steady milliseconds, which no clock
+correction moves.
 """
 
 from dataclasses import dataclass, field
@@ -19,8 +20,7 @@ SILENT_MS: Final = 30_000
 class _Known:
     seen_at: int
     is_online: bool | None = None
-    by_silence: bool = False
-    connected_at: int = 0
+    gone_after: int = 0
     asked_at: int = 0
 
 
@@ -50,38 +50,38 @@ class Presence:
         """Take what the database remembers; the silence counts from now."""
         self._known[edge] = _Known(now, is_online)
 
-    def heard(self, edge: str, at: int) -> Turn | None:
-        """Note any message of an edge; it ends an absence that was only silence."""
+    def heard(self, edge: str, now: int, received_at: int) -> Turn | None:
+        """Note any message of an edge; one that came after its will takes the will back.
+
+        Args:
+            edge: who sent it.
+            now: steady ms.
+            received_at: Unix ms of its arrival; readings may be worked on later than a will that
+                arrived after them.
+        """
         known = self._known.get(edge)
         if known is None:
-            self._known[edge] = _Known(at, is_online=True)
-            return Turn(edge, is_online=True)
-        known.seen_at = at
-        known.asked_at = 0
-        if known.is_online is True or (known.is_online is False and not known.by_silence):
+            known = self._known[edge] = _Known(now)
+        elif received_at <= known.gone_after:
             return None
-        known.is_online, known.by_silence = True, False
+        known.seen_at, known.asked_at = now, 0
+        if known.is_online is True:
+            return None
+        known.is_online, known.gone_after = True, 0
         return Turn(edge, is_online=True)
 
-    def state(self, edge: str, state: State, at: int) -> Turn | None:
+    def state(self, edge: str, state: State, now: int, received_at: int) -> Turn | None:
         """Note what an edge, or its will, says of its connection."""
-        known = self._known.get(edge)
-        if known is None:
-            known = self._known[edge] = _Known(at)
         if state.online:
-            known.seen_at, known.asked_at = at, 0
-            known.connected_at = max(known.connected_at, state.at)
-            if known.is_online is True:
-                return None
-            known.is_online, known.by_silence = True, False
-            return Turn(edge, is_online=True)
+            known = self._known.get(edge)
+            if known is not None:
+                known.gone_after = 0
+            return self.heard(edge, now, received_at)
+        known = self._known.setdefault(edge, _Known(now))
+        known.gone_after = received_at
         if known.is_online is False:
-            known.by_silence = False
             return None
-        if state.at < known.connected_at:
-            known.seen_at = min(known.seen_at, at - ASK_AFTER_MS)
-            return None
-        known.is_online, known.by_silence = False, False
+        known.is_online = False
         return Turn(edge, is_online=False)
 
     def tick(self, now: int) -> Outlook:
@@ -92,7 +92,7 @@ class Presence:
                 continue
             silence = now - known.seen_at
             if silence >= SILENT_MS:
-                known.is_online, known.by_silence = False, True
+                known.is_online = False
                 found.turns.append(Turn(edge, is_online=False))
             elif silence >= ASK_AFTER_MS and now - known.asked_at >= ASK_EVERY_MS:
                 known.asked_at = now

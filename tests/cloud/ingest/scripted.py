@@ -75,6 +75,7 @@ class ScriptedEdge:
         self.seq: dict[Lane, int] = dict.fromkeys(Lane, 0)
         self.unacked: dict[Lane, dict[int, bytes]] = {lane: {} for lane in Lane}
         self._lock = threading.Lock()
+        self._resent_s = 0.0
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=f"{edge}-{id(self)}", protocol=paho.MQTTv311
         )
@@ -180,11 +181,19 @@ class ScriptedEdge:
 
     def resend(self) -> None:
         """Send everything unacknowledged again, from the lowest, as after a time-out; at most the window."""
+        if time.monotonic() - self._resent_s < 0.3:
+            return
+        self._resent_s = time.monotonic()
         for lane in Lane:
             with self._lock:
                 waiting = sorted(self.unacked[lane].items())[:64]
             for _, payload in waiting:
                 self.publish(Channel(f"up/{lane.value}"), payload)
+
+    def window_open(self) -> bool:
+        """Whether another forty messages fit into the window."""
+        with self._lock:
+            return all(len(waiting) <= 20 for waiting in self.unacked.values())
 
     def all_acked(self) -> bool:
         with self._lock:
