@@ -72,6 +72,7 @@ flow: setup-dev web  ## Only the tests from the simulator to the screen
 
 schema: setup-dev  ## Write the generated documents: JSON Schemas, OpenAPI, the web's API types
 	@$(BIN)/linli edge schema > config/edge.schema.json
+	@$(BIN)/python -c 'import json; from cloud.alerts.ruleset import schema; print(json.dumps(schema(), ensure_ascii=False, indent=2))' > config/rules.schema.json
 	@$(BIN)/linli cloud openapi > docs/openapi.json
 	@$(BIN)/python -m linli.reference > docs/reference.md
 
