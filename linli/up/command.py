@@ -1,6 +1,7 @@
 """`linli up`: start the whole demonstration community, show its health, stop it cleanly; `--check` proves it."""
 
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,7 +31,8 @@ PROJECT: Final = Path(__file__).parents[2]
 FLEET_SIZE: Final = {"full": 964, "small": 0}
 
 app = typer.Typer()
-console = Console(highlight=False)
+# A log or a pipe has no width of its own; the table of hops needs this much.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
 
 
 class _StopRequestedError(Exception):

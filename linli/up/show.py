@@ -35,22 +35,19 @@ class HealthBoard:
 
 def hop_table(rows: Sequence[HopRow]) -> Table:
     """Lay out the delays of every emergency."""
-    table = Table(
-        title="from the wire to the event stream, milliseconds",
-        title_justify="left",
-        pad_edge=False,
-    )
-    for name in ("emergency", "device", "alert", "P"):
-        table.add_column(name, no_wrap=name in {"device", "P"})
-    for name in ("device → edge", "edge → cloud", "cloud → alert", "alert → screen", "total"):
-        table.add_column(name, justify="right")
+    table = Table(title="from the wire to the event stream, in milliseconds", title_justify="left")
+    table.add_column("emergency")
+    table.add_column("device", no_wrap=True)
+    table.add_column("P", no_wrap=True)
+    for name in ("device→edge", "edge→cloud", "cloud→alert", "alert→screen", "total"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        delays = (row.wire_ms, row.link_ms, row.decide_ms, row.stream_ms, row.total_ms)
+        delays = (row.link_ms, row.decide_ms, row.stream_ms, row.total_ms)
         table.add_row(
             row.emergency,
             row.device,
-            row.title,
             str(row.priority),
-            *("polled" if delay is None else str(delay) for delay in delays),
+            "polled" if row.wire_ms is None else str(row.wire_ms),
+            *("–" if delay is None else str(delay) for delay in delays),
         )
     return table
