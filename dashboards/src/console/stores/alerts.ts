@@ -71,7 +71,7 @@ export const useAlertsStore = defineStore('alerts', () => {
     const wasLost = isLost(feed.value)
     feed.value = state
     if (state.phase === 'live') trueAt.value = clock.now
-    if (state.phase === 'expired') session.isExpired = true
+    session.isExpired = state.phase === 'expired'
     if (wasLost !== isLost(state)) sound.lost(!wasLost)
   }
 

@@ -31,7 +31,6 @@ export const useSessionStore = defineStore('session', () => {
 
   async function signIn(username: string, password: string): Promise<void> {
     session.value = await api.signIn(username, password)
-    isExpired.value = false
   }
 
   async function signOut(): Promise<void> {

@@ -273,7 +273,7 @@ export interface paths {
          * Acknowledge
          * @description Take an alert over; 409 when somebody has it already or it is closed.
          */
-        post: operations["acknowledge"];
+        post: operations["acknowledgeAlert"];
         delete?: never;
         options?: never;
         head?: never;
@@ -293,7 +293,7 @@ export interface paths {
          * Verify
          * @description Say what it is; 409 when it is closed.
          */
-        post: operations["verify"];
+        post: operations["verifyAlert"];
         delete?: never;
         options?: never;
         head?: never;
@@ -313,7 +313,7 @@ export interface paths {
          * Close
          * @description Finish an alert; 409 while its device alarms, unless the verdict says that it is not real.
          */
-        post: operations["close"];
+        post: operations["closeAlert"];
         delete?: never;
         options?: never;
         head?: never;
@@ -333,7 +333,7 @@ export interface paths {
          * Comment
          * @description Add a remark.
          */
-        post: operations["comment"];
+        post: operations["commentAlert"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2444,7 +2444,7 @@ export interface operations {
             };
         };
     };
-    acknowledge: {
+    acknowledgeAlert: {
         parameters: {
             query?: never;
             header?: never;
@@ -2489,7 +2489,7 @@ export interface operations {
             };
         };
     };
-    verify: {
+    verifyAlert: {
         parameters: {
             query?: never;
             header?: never;
@@ -2534,7 +2534,7 @@ export interface operations {
             };
         };
     };
-    close: {
+    closeAlert: {
         parameters: {
             query?: never;
             header?: never;
@@ -2579,7 +2579,7 @@ export interface operations {
             };
         };
     };
-    comment: {
+    commentAlert: {
         parameters: {
             query?: never;
             header?: never;

@@ -183,6 +183,7 @@ export const en: Messages = {
   keys: {
     title: 'Keyboard',
     next: 'Next / previous alert',
+    first: 'Back to the most urgent alert',
     acknowledge: 'Acknowledge (only the chosen one)',
     verify: 'Record a verdict',
     close: 'Close',

@@ -181,6 +181,7 @@ export const zh = {
   keys: {
     title: '键盘操作',
     next: '下一条 / 上一条',
+    first: '回到最紧急的一条',
     acknowledge: '确认接警（只对所选一条）',
     verify: '核实结论',
     close: '关闭',
