@@ -24,13 +24,12 @@ from cloud.alerts.model import (
     Transition,
     What,
 )
-from cloud.alerts.moves import About, Register
+from cloud.alerts.moves import TOLD_EVERY_MS, About, Register
 from cloud.alerts.presence import Presence
 from cloud.alerts.rule import EVERYTHING, NOTHING, Judgement, Rule
 from contract.messages import Quality
 
 RECENT_IDS: Final = 16
-VALUE_EVERY_MS: Final = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +249,7 @@ class Engine:
             and not after.is_overflowed
             and after.value is not None
             and before.value != after.value
-            and now.steady - after.told_at >= VALUE_EVERY_MS
+            and now.steady - after.told_at >= TOLD_EVERY_MS
         )
 
     # --- who watches what -----------------------------------------------------------------------

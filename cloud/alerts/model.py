@@ -347,6 +347,7 @@ class Transition:
     is_test: bool = False
     is_late: bool = False
     is_history: bool = False
+    is_flapping: bool = False
     inhibited_by: str | None = None
     members: tuple[str, ...] = ()
     why: str = ""

@@ -4,10 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloud.alerts.model import Condition, Instant, Phase, Transition, What
+from cloud.alerts.model import Condition, Instant, Phase, Priority, Transition, What
 from cloud.alerts.rule import Rule
 
 OVERFLOW: Final = "*overflow"
+TOLD_EVERY_MS: Final = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Register:
             is_test=about.is_test,
             is_late=about.is_late,
             is_history=about.is_history or condition.is_history,
+            is_flapping=condition.is_flapping,
             inhibited_by=None if key else condition.inhibited_by,
             members=about.members,
             why=about.why,
@@ -116,10 +118,13 @@ class Register:
             return self._raise(rule, before, replace(after, inhibited_by=holder), about, now)
         if before.level and not after.level:
             return self._clear(rule, before, after, about, now)
+        whats = _changes(before, after, is_repeat=about.is_repeat)
+        if not whats and _is_heard_through_flapping(rule, before, after, now):
+            whats = [What.REPEATED]
+            after = replace(after, told_at=now.steady)
         self.replace(after)
         if not after.level or after.is_overflowed:
             return []
-        whats = _changes(before, after, is_repeat=about.is_repeat)
         return [self.tell(what, after, about, now) for what in whats]
 
     def _raise(
@@ -214,6 +219,23 @@ class Register:
 def overflow_key(rule_id: str) -> str:
     """Give the key of the alert that sums up what a rule has beyond its limit."""
     return f"{rule_id}|{OVERFLOW}"
+
+
+def _is_heard_through_flapping(
+    rule: Rule, before: Condition, after: Condition, now: Instant
+) -> bool:
+    """Tell whether a flapping danger to life speaks up again.
+
+    A person may have closed its alert as a fault meanwhile, and this time it may burn.
+    """
+    return (
+        rule.rank is Priority.P1
+        and before.is_flapping
+        and after.is_flapping
+        and any(after.inputs)
+        and not any(before.inputs)
+        and now.steady - after.told_at >= TOLD_EVERY_MS
+    )
 
 
 def _changes(before: Condition, after: Condition, *, is_repeat: bool) -> list[What]:

@@ -231,11 +231,17 @@ def _shown(alert: Alert, t: Transition, rule: Rule) -> Alert:
         title_zh=zh.replace("{kind}", t.zone),
         title_en=en.replace("{kind}", t.zone),
         limit=level.limit,
-        quality=Trust.LATE if t.is_late else Trust.OK,
+        quality=_trust(t),
         announce=not t.is_late or (is_told and not t.is_history),
         closes_itself=rule.closes(level.priority) or t.subject == OVERFLOW,
         ack_within_s=rule.acknowledgement_s(level.priority),
     )
+
+
+def _trust(t: Transition) -> Trust:
+    if t.is_late:
+        return Trust.LATE
+    return Trust.FLAPPING if t.is_flapping else Trust.OK
 
 
 def _seen(alert: Alert, t: Transition) -> Alert:

@@ -166,3 +166,18 @@ def test_a_fault_that_comes_back_soon_opens_the_same_alert_a_fire_another(world:
     again = {alert.device: alert.id for alert in world.alerts()}
     assert again["fault"] == ids["fault"]
     assert again["fire"] != ids["fire"]
+
+
+def test_a_flapping_fire_closed_as_a_fault_is_heard_when_it_speaks_again(world: World) -> None:
+    world.town.add("smoke-1", "smoke")
+    for n in range(13):
+        world.clock.pass_s(0.1)
+        world.alarm("smoke-1", on=n % 2 == 0)
+    first = world.only()
+    assert first.quality == "flapping"
+    world.alarm("smoke-1", on=False)
+    world.clock.pass_s(20)
+    world.service.close(first.id, "Li", Verdict.DEVICE_FAULT)
+    world.clock.pass_s(20)
+    world.alarm("smoke-1")
+    assert (world.only().id != first.id, world.only().quality) == (True, "flapping")
