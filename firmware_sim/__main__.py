@@ -15,9 +15,10 @@ from firmware_sim.clock import SystemClock
 from firmware_sim.control import Simulation, follow, stop_on_signals
 from firmware_sim.errors import SimError
 from firmware_sim.fleet import Scale, Site, write_fleet
-from firmware_sim.fleet.files import HOST, MODELS
+from firmware_sim.fleet.files import HOST
+from firmware_sim.inputs import scenario_folder
 from firmware_sim.plan import SimPlan, read_plan
-from firmware_sim.scenario import FOLDER, Scenario, scenarios_in
+from firmware_sim.scenario import Scenario, scenarios_in
 
 app = typer.Typer(no_args_is_help=True, help="Devices in software that speak the real protocols.")
 
@@ -59,7 +60,7 @@ def fleet(
     base_port: Annotated[
         int, typer.Option(min=1, max=65000, help="First of the ports the devices use.")
     ] = 21000,
-    models: Annotated[Path, typer.Option(help="Folder of device models.")] = MODELS,
+    models: Annotated[Path | None, typer.Option(help="Folder of device models.")] = None,
     *,
     serial: Annotated[
         bool, typer.Option(help="Some lines on pseudo terminals; without, all are on TCP.")
@@ -76,7 +77,7 @@ def fleet(
 
 @app.command()
 def scenarios(
-    folder: Annotated[Path, typer.Option(help="Folder of scenarios.")] = FOLDER,
+    folder: Annotated[Path | None, typer.Option(help="Folder of scenarios.")] = None,
     *,
     schema: Annotated[bool, typer.Option(help="Print the JSON Schema instead.")] = False,
 ) -> None:
@@ -85,7 +86,7 @@ def scenarios(
         typer.echo(json.dumps(Scenario.model_json_schema(), indent=2, ensure_ascii=False))
         return
     try:
-        for scenario in scenarios_in(folder):
+        for scenario in scenarios_in(folder or scenario_folder()):
             typer.echo(f"{scenario.name:20} {scenario.title_zh}  {scenario.description}")
     except ConfigError as error:
         raise SystemExit(str(error)) from None

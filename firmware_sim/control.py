@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contract.config_text import ConfigError
 from firmware_sim.clock import Clock
 from firmware_sim.errors import OrderError, PlanError
+from firmware_sim.inputs import scenario_folder
 from firmware_sim.orders import Deed, Order
 from firmware_sim.plan import SimPlan
-from firmware_sim.scenario import FOLDER, Moment, cast, find_scenario, play
+from firmware_sim.scenario import Moment, cast, find_scenario, play
 from firmware_sim.world import World
 
 LINE_LIMIT: Final = 65_536
@@ -71,7 +72,7 @@ class Simulation:
     ) -> None:
         self.world = World(plan, folder, clock, self.emit)
         self._plan = plan
-        self._scenarios = folder / plan.scenarios if plan.scenarios else FOLDER
+        self._scenarios = folder / plan.scenarios if plan.scenarios else scenario_folder()
         self._out = out
         self._speed = speed
         self._stopped = asyncio.Event()

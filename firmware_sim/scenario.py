@@ -15,7 +15,6 @@ from firmware_sim.orders import Deed, Order
 from firmware_sim.plan import PlannedDevice, SimPlan, devices_of
 from firmware_sim.seeding import generator
 
-FOLDER: Final = Path(__file__).parents[1] / "config" / "shuibei" / "scenarios"
 # What happens to which kind; a selector without a kind takes it from here.
 KIND_OF: Final = {
     Deed.FIRE: "smoke",

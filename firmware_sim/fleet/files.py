@@ -12,8 +12,8 @@ from firmware_sim.errors import PlanError
 from firmware_sim.fleet.community import make_community
 from firmware_sim.fleet.model import COUNTS, Building, Community, Scale, Sensor, Uitd
 from firmware_sim.fleet.names import Names, read_names
+from firmware_sim.inputs import config_folder
 
-MODELS: Final = Path(__file__).parents[2] / "config" / "devices"
 MODEL_OF: Final = {"gas": "gas-lel-simple", "pressure": "pressure-oem-kpa", "level": "level-oem-m"}
 PERIOD_S: Final = {"gas": 2, "pressure": 5, "level": 10}
 TRANSPORTS: Final = ("serial", "rtu_over_tcp", "tcp")
@@ -64,7 +64,7 @@ class Site:
     broker_host: str = HOST
     broker_port: int = 1883
     base_port: int = 21000
-    models: Path = MODELS
+    models: Path | None = None
     serial: bool = True
 
 
@@ -88,7 +88,7 @@ def write_fleet(
     needed = ports_needed(scale, serial=site.serial)
     if not 0 < site.base_port <= 65_536 - needed:
         raise PlanError(f"base port {site.base_port}: {needed} ports are needed below 65536")
-    names = read_names()
+    names = read_names(config_folder() / "shuibei" / "names.yaml")
     community = make_community(scale, seed, names)
     writer = _Writer(community, names, out.resolve(), site)
     out.mkdir(parents=True, exist_ok=True)
@@ -180,6 +180,7 @@ class _Writer:
 
     def _edge_file(self, index: int) -> Plain:
         name = self.edge_id(index)
+        models = self._site.models or config_folder() / "devices"
         buildings = [
             number
             for number in range(self._community.counts.buildings)
@@ -205,7 +206,7 @@ class _Writer:
                 "password_file": f"secrets/{name}",
             },
             "spool": {"path": f"{SPOOLS}/{name}/spool.db", "limit_mb": 512},
-            "models": os.path.relpath(self._site.models.resolve(), self._out),
+            "models": os.path.relpath(models.resolve(), self._out),
             "drivers": [*(self._edge_line(number) for number in buildings), listener],
             "reflexes": [
                 _reflex(sensor)

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 from random import Random
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.config_text import read_yaml, validate
 
-NAMES: Final = Path(__file__).parents[2] / "config" / "shuibei" / "names.yaml"
 Pair = tuple[str, str]
 
 
@@ -47,7 +45,7 @@ class Names(BaseModel):
     restaurant_kinds: list[Pair]
 
 
-def read_names(path: Path = NAMES) -> Names:
+def read_names(path: Path) -> Names:
     """Read the names.
 
     Raises:

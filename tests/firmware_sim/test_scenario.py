@@ -7,10 +7,10 @@ import pytest
 from contract.config_text import ConfigError
 from firmware_sim.errors import PlanError
 from firmware_sim.fleet import Scale, write_fleet
+from firmware_sim.inputs import scenario_folder
 from firmware_sim.orders import Deed
 from firmware_sim.plan import SimPlan, devices_of, read_plan
 from firmware_sim.scenario import (
-    FOLDER,
     Moment,
     Scenario,
     cast,
@@ -20,6 +20,7 @@ from firmware_sim.scenario import (
     scenarios_in,
 )
 
+FOLDER = scenario_folder()
 SCHEMA = FOLDER.parent / "scenario.schema.json"
 
 

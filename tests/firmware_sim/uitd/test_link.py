@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from firmware_sim.plan import UitdPlan
+from firmware_sim.uitd import link as link_module
 from firmware_sim.uitd.faults import Fault
 from firmware_sim.uitd.frames import ComponentKey
 from firmware_sim.uitd.link import Link
@@ -307,3 +308,21 @@ async def test_a_query_over_the_link_is_answered(
         await eventually(lambda: it.centre.connections == 1)
         it.centre.ask(4, bytes([asked, 1, 0]))
         await eventually(lambda: bool(it.centre.of(5, answered)))
+
+
+async def test_a_stop_at_the_moment_the_link_is_lost_is_a_stop(
+    clock: Any, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped_and_lost(self: Link, writer: asyncio.StreamWriter) -> None:
+        running.cancel()
+        raise link_module._LinkLostError
+
+    monkeypatch.setattr(Link, "_speak", stopped_and_lost)
+    centre = Centre()
+    await centre.open()
+    plan = UitdPlan(id="shuibei-uitd-01", address=1, port=centre.port, backoff_s=0.05)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(Link(plan, Panel(1, [], clock)).run(), name="link")
+        await eventually(running.done)
+        assert running.cancelled()
+        centre.close()
