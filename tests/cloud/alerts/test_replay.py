@@ -27,7 +27,7 @@ steps = st.lists(
         st.tuples(st.just("edge"), st.booleans()),
     ),
     min_size=1,
-    max_size=25,
+    max_size=20,
 )
 
 
@@ -91,8 +91,8 @@ def outcome(script: Sequence[Step], kills: frozenset[int]) -> list[tuple[Any, ..
             world.close()
 
 
-@settings(max_examples=30, deadline=None)
-@given(steps, st.frozensets(st.integers(0, 24), min_size=1, max_size=4))
+@settings(max_examples=20, deadline=None)
+@given(steps, st.frozensets(st.integers(0, 19), min_size=1, max_size=4))
 def test_a_worker_killed_at_any_point_ends_with_the_same_alerts(
     script: list[Step], kills: frozenset[int]
 ) -> None:

@@ -116,6 +116,7 @@ class World:
         self.rules = tuple(rules) if rules is not None else rules_of()
         self.series: dict[int, Key] = {}
         self._alarms = 0
+        self.is_batching = False
         self.service = AlertService(database=self.database, clock=self.clock)
         self.restart()
 
@@ -137,7 +138,7 @@ class World:
         return series
 
     def save(self) -> None:
-        if self.keeper.has_changes:
+        if self.keeper.has_changes and not self.is_batching:
             with self.database.write() as connection:
                 self.keeper.save(connection, self.clock.now_ms())
 
