@@ -149,8 +149,11 @@ def migrate(
 @app.command("check-config")
 def check_config(config: ConfigFile = _DEFAULT, *, as_json: AsJson = False) -> None:
     """Check the settings and everything they name; print every mistake with its line."""
+    from cloud.alerts import ruleset  # noqa: PLC0415
+
     try:
         settings = cloud_settings.load(config)
+        ruleset.load(settings.rules)
     except ConfigError as error:
         if as_json:
             mistakes = [
