@@ -18,6 +18,7 @@ from edge.errors import SpoolLockedError
 PAGE_BYTES: Final = 1024
 LOG_BYTES: Final = 1_048_576
 CHUNK_BYTES: Final = 262_144
+VACUUM_PAGES: Final = 200
 _FULL: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
@@ -73,9 +74,10 @@ class ReservedDatabase:
 
     def _prepare(self, path: Path, *, is_synced: bool) -> None:
         run = self.connection.execute
+        # Before anything reads the file, so that no shared-memory file is needed either.
+        run("pragma locking_mode=exclusive")
         run(f"pragma page_size={PAGE_BYTES}")
         run("pragma auto_vacuum=incremental")
-        run("pragma locking_mode=exclusive")
         run("pragma journal_mode=wal").fetchone()
         run(f"pragma synchronous={'full' if is_synced else 'normal'}")
         run(f"pragma wal_autocheckpoint={LOG_BYTES // PAGE_BYTES // 3}")
@@ -133,9 +135,12 @@ class ReservedDatabase:
 
     def give_back(self) -> None:
         """Return the free pages to the file system."""
-        self.checkpoint()
-        self.connection.executescript("pragma incremental_vacuum")
-        self.checkpoint()
+        before = -1
+        while before != self.size_bytes:
+            before = self.size_bytes
+            # executescript, because execute() frees a single page.
+            self.connection.executescript(f"pragma incremental_vacuum({VACUUM_PAGES})")
+            self.checkpoint()
         self._cap()
 
     def checkpoint(self) -> None:

@@ -273,11 +273,16 @@ class ReadingStore:
 
     def give_way(self) -> bool:
         """Drop the older half of what waits and return its space to the disk, for an alarm's sake."""
-        with self.database.transaction():
-            wanted = max(DROP_STEP, (self.live_count + self.backlog_count) // 2)
-            dropped = 0
-            while dropped < wanted and (step := self.drop_oldest(DROP_STEP)):
-                dropped += step
+        wanted = max(DROP_STEP, (self.live_count + self.backlog_count) // 2)
+        dropped = 0
+        while dropped < wanted:
+            # Small steps: the log may not grow either.
+            with self.database.transaction():
+                step = self.drop_oldest(DROP_STEP)
+            if not step:
+                break
+            dropped += step
+            self.database.checkpoint()
         if dropped:
             self.database.give_back()
         return dropped > 0

@@ -1,11 +1,12 @@
 """The spool under full disks, crashes and strangers."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,43 @@ async def test_kill_9_loses_nothing_that_was_delivered(tmp_path: Path, lines: in
     assert delivered <= set(kept)
     assert len(kept) == len(set(kept))
     assert {value for value in delivered if value % 1_000_000 % 10 == 0} <= set(alarms)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB of its own, where the machine allows it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)],
+        check=False,
+        capture_output=True,
+    )
+    if done.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_when_others_fill_the_disk_every_reading_gives_way_before_one_alarm_is_refused(
+    tiny_disk: Path,
+) -> None:
+    spool = Spool(tiny_disk / "spool.db", limit_mb=512, clock=FakeClock())
+    await spool.use_model(birth())
+    for _ in range(60):
+        await spool.append([], [(1, NOW, 1.0, 0)] * 2000)
+    with (tiny_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"x" * 65536):
+            pass
+    kept = 0
+    with contextlib.suppress(SpoolFullError):
+        while kept < 100_000:
+            await spool.append([alarm(str(kept), b"x" * 1400)], [])
+            kept += 1
+    depth = await spool.depth()
+    assert depth.live_readings == 0
+    assert depth.alarm == kept > 1500
+    spool.close()
+    spool = Spool(tiny_disk / "spool.db", limit_mb=512, clock=FakeClock())
+    assert (await spool.depth()).alarm == kept
+    spool.close()

@@ -153,6 +153,6 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 SpoolMachine.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, derandomize=True
+    max_examples=12, stateful_step_count=20, deadline=None, derandomize=True
 )
 TestSpool = SpoolMachine.TestCase
