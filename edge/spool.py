@@ -174,6 +174,11 @@ class Spool:
             return 0.0
         return max(0.0, self._waiting_since + BATCH_WAIT_S - self._clock.monotonic_s())
 
+    @property
+    def has_backlog(self) -> bool:
+        """Tell whether readings of an outage wait to become messages."""
+        return self.readings.backlog_count > 0
+
     async def link_is_up(self) -> None:
         """Make backlog of what waited while the link was down, so that new readings go first."""
         await self._readings_writer.submit(self.readings.set_apart)

@@ -266,8 +266,10 @@ class Uplink:
             pauses.append(window.resend_at - now)
         if lane is Lane.DATA and window.room and (due := self._spool.live_due_in_s()) is not None:
             pauses.append(due)
-        if lane is Lane.BACKFILL:
-            # Something else may be going up: look again soon.
+        if lane is Lane.BACKFILL and (
+            self._spool.has_backlog or window.next_seq < self._spool.next_seq(lane)
+        ):
+            # Held back by the rate, or because something better is going up: look again soon.
             pauses.append(self._backfill_at - now if self._backfill_at > now else 0.1)
         return max(0.001, min(pauses))
 
