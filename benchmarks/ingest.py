@@ -115,9 +115,8 @@ def _stored(folder: Path) -> int:
     try:
         now = time.time_ns() // 1_000_000
         start, end = now - 3_600_000, now + 3_600_000
-        return sum(
-            bucket.n for number in reader.keys() for bucket in reader.chart(number, start, end, 4)
-        )
+        numbers = list(reader.keys())
+        return sum(bucket.n for number in numbers for bucket in reader.chart(number, start, end, 4))
     finally:
         reader.close()
 
@@ -166,10 +165,11 @@ def _measure(
     stored = _stored(folder)
     rate = told["acked"] / told["seconds"]
     many = max(1, told["acked"])
+    sent = max(1, told["sent"])
     what = f"{size} a message"
     return [
         row(f"readings stored, ruled and acknowledged, {what}", rate, "1/s", TARGET if size == 20 else None),
-        row(f"readings not lost, {what}", stored / max(1, told["sent"]), "of those sent", 1.0, f"{stored} of {told['sent']}"),
+        row(f"readings not lost, {what}", stored / sent, "of those sent", 1.0, f"{stored} of {sent}"),
         row(f"worker, {what}", worker_s / many * 1e6, "µs CPU a reading"),
         row(f"broker, {what}", broker_s / many * 1e6, "µs CPU a reading"),
         row(f"messages sent again, {what}", told["resent"], ""),

@@ -139,7 +139,7 @@ class Load:
         self._edges = {edge.id: edge for edge in edges}
         filters = [f"linli/1/+/{edge.id}/down/#" for edge in edges]
         self._link = connect(port, client, filters)
-        self._link.setblocking(False)
+        self._link.settimeout(0)
         self._inflow = Inflow()
         self._out = bytearray()
         self._select = selectors.DefaultSelector()
