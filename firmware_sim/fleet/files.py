@@ -93,10 +93,16 @@ def write_fleet(
     writer = _Writer(community, names, out.resolve(), site)
     out.mkdir(parents=True, exist_ok=True)
     files = []
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where built
     for name, value in writer.documents(seed):
         path = out / name
-        text = yaml.safe_dump(
-            value, allow_unicode=True, sort_keys=False, width=240, default_flow_style=None
+        text = yaml.dump(
+            value,
+            Dumper=dumper,
+            allow_unicode=True,
+            sort_keys=False,
+            width=240,
+            default_flow_style=None,
         )
         path.write_text(text, encoding="utf-8")
         files.append(path)

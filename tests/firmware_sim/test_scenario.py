@@ -2,9 +2,10 @@ import asyncio
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from contract.config_text import ConfigError
+from contract.config_text import ConfigError, read_yaml
 from firmware_sim.errors import PlanError
 from firmware_sim.fleet import Scale, write_fleet
 from firmware_sim.inputs import scenario_folder
@@ -126,3 +127,9 @@ def test_a_second_device_near_the_first_must_be_another_one(plan: SimPlan) -> No
     scenario = Scenario.model_validate({"name": "x", "description": "x", "steps": steps})
     with pytest.raises(PlanError, match="no other line device near 'a'"):
         cast(scenario, plan)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_editor_with_the_schema_accepts_the_scenarios(path: Path) -> None:
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(read_yaml(path.read_text(encoding="utf-8"), path.name).value, schema)

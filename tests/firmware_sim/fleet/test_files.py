@@ -188,10 +188,11 @@ def test_ports_beyond_the_last_are_refused(tmp_path: Path) -> None:
 
 def test_a_fleet_for_containers_has_no_serial_line_and_another_broker(tmp_path: Path) -> None:
     site = Site(broker_host="broker", serial=False, base_port=25_000)
-    summary = write_fleet(tmp_path, site=site)
+    summary = write_fleet(tmp_path, scale=Scale.SMALL, site=site)
     plan = read_plan(tmp_path / "sim.yaml")
-    assert Counter(line.transport.type for line in plan.lines) == {"rtu_over_tcp": 12, "tcp": 12}
-    assert len(summary.ports) == ports_needed(Scale.FULL, serial=False) == 28
-    edge = load(tmp_path / "edge-2.yaml")
+    assert Counter(line.transport.type for line in plan.lines) == {"rtu_over_tcp": 2, "tcp": 1}
+    assert list(summary.ports) == [25_000, 25_001, 25_002, 25_003]
+    assert ports_needed(Scale.FULL, serial=False) == 28
+    edge = load(tmp_path / "edge-1.yaml")
     assert edge["uplink"]["host"] == "broker"
     assert (tmp_path / edge["spool"]["path"]).parent.is_dir()
