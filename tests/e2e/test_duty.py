@@ -125,5 +125,5 @@ def test_a_storm_keeps_few_rows_in_the_page_and_the_chosen_one_in_sight(
     inside = "document.querySelector('[data-test=alert-list]').getBoundingClientRect()"
     screen.wait_for(
         f"{chosen} && {chosen}.getBoundingClientRect().top >= {inside}.top"
-        f" && {chosen}.getBoundingClientRect().bottom <= {inside}.bottom"
+        f" && {chosen}.getBoundingClientRect().bottom <= {inside}.bottom + 1"
     )
