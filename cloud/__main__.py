@@ -101,10 +101,10 @@ def serve(config: ConfigFile = _DEFAULT) -> None:
             bound = web_server.listen(settings.web.host, settings.web.port)
         cloud = web.build(settings)
         served = web.wrap(web.create_app(cloud), settings)
-        server = web_server.WebServer(served, bound, cloud.screens.stop)
-        cloud.on_crash = server.fail
         host = f"[{settings.web.host}]" if ":" in settings.web.host else settings.web.host
-        say(f"listening on http://{host}:{bound.getsockname()[1]}")
+        text = f"listening on http://{host}:{bound.getsockname()[1]}"
+        server = web_server.WebServer(served, bound, cloud.screens.stop, on_start=lambda: say(text))
+        cloud.on_crash = server.fail
         if not server.run():
             raise typer.Exit(1)
 

@@ -20,9 +20,18 @@ _BACKLOG: Final = 1_024
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_start: Callable[[], None], on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._on_start = on_start
         self._on_stop = on_stop
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -54,9 +63,17 @@ class WebServer:
         app: what is served.
         bound: the socket from `listen`.
         on_stop: called on the loop when stopping begins; ends what would go on for ever.
+        on_start: called on the loop when requests are answered and signals end the server in order.
     """
 
-    def __init__(self, app: App, bound: socket.socket, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: App,
+        bound: socket.socket,
+        on_stop: Callable[[], None],
+        *,
+        on_start: Callable[[], None] = lambda: None,
+    ) -> None:
         config = uvicorn.Config(
             app,
             http="h11",
@@ -69,7 +86,7 @@ class WebServer:
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
-        self._server = _Server(config, on_stop)
+        self._server = _Server(config, on_start, on_stop)
         self._bound = bound
         self.has_failed = False
 

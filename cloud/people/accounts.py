@@ -55,10 +55,13 @@ class Accounts:
 
         The password is in the answer and nowhere else.
         """
+        with self._database.write() as connection:
+            audit_store.protect_audit(connection)
+            if store.has_users(connection):
+                return None
         password = generate()
         hashed = self._passwords.hash(password)
         with self._database.write() as connection:
-            audit_store.protect_audit(connection)
             if store.has_users(connection):
                 return None
             person = self._new(FIRST_ADMIN, "管理员", Role.ADMIN, Language.ZH)

@@ -131,6 +131,7 @@ def write_cloud_config(home: Home, project: Path) -> None:
             "port": home.ports.broker,
             "username": CLOUD_USER,
             "password_file": str((folder / "secrets" / CLOUD_USER).resolve()),
+            "plain_text": home.network.broker_host != LOOPBACK,
         },
         "web": {
             "host": home.network.web_bind,

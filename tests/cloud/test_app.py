@@ -79,7 +79,7 @@ def test_operations_have_names_of_their_own_and_refusals_one_shape() -> None:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Cloud:
     folder = tmp_path_factory.mktemp("cloud")
     dist = folder / "dist"
     (dist / "console").mkdir(parents=True)
@@ -100,7 +100,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     for role in Role:
         accounts.add(username=role.value, name=role.value, role=role, password=PASSWORD)
     database.close()
-    yield build(chosen)
+    return build(chosen)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,10 @@ def test_health_is_open_and_tells_that_no_worker_runs(client: TestClient) -> Non
     assert answer.json()["ingest"]["alive"] is False
 
 
-@pytest.mark.parametrize("path", ["overview", "alerts", "devices", "places", "edges", "metrics", "ingest/rejections"])  # fmt: skip
+STARTS_WITH = ("overview", "alerts", "devices", "places", "edges", "metrics", "ingest/rejections")
+
+
+@pytest.mark.parametrize("path", STARTS_WITH)
 def test_what_a_screen_starts_with_needs_a_session_and_answers(
     client: TestClient, path: str
 ) -> None:
@@ -173,7 +176,9 @@ def test_a_database_in_trouble_is_told_as_such(
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
-def test_a_bug_is_told_without_its_inside(client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_bug_is_told_without_its_inside(
+    client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def bug(*_: object) -> None:
         raise ZeroDivisionError("a secret inside")
 
