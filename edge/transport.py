@@ -24,6 +24,21 @@ from edge.errors import DeviceRefusedError, DeviceUnavailableError
 
 NEVER: Final = 10**6
 CONNECT_TIMEOUT_S: Final = 5.0
+
+
+def _heed_cancellation(clean_up: Callable[[], None] | None = None) -> None:
+    """Raise the cancellation that pymodbus may have swallowed.
+
+    It waits with `asyncio.wait_for`, which before Python 3.12 drops a cancellation that comes together with the answer:
+    the line would run on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        if clean_up is not None:
+            clean_up()
+        raise asyncio.CancelledError
+
+
 FrameFinder = Callable[[bytes, int, int, int], bytes | None]
 """Finds the answer of (buffer, unit, function, size) on a line without framing, None while it is not whole."""
 
@@ -115,6 +130,8 @@ class ModbusLine:
         except (OSError, ModbusException, ValueError) as error:
             client.close()
             raise LineDownError(f"{self.describe()} does not open: {error}") from error
+        finally:
+            _heed_cancellation(client.close)
         if not is_open:
             client.close()
             raise LineDownError(f"{self.describe()} does not open")
@@ -205,6 +222,7 @@ class ModbusLine:
             raise DeviceUnavailableError(f"unit {unit} does not answer") from error
         finally:
             self._wanted = None
+            _heed_cancellation()
         if answer.isError():
             raise ExceptionAnswerError(unit, function, answer.exception_code)
         if answer.function_code != function:

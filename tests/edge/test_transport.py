@@ -122,6 +122,27 @@ async def test_a_wrong_checksum_is_no_answer_and_noise_before_one_does_not_matte
         made.close()
 
 
+async def test_a_master_can_be_stopped_at_any_moment() -> None:
+    peer = ModbusPeer()
+    async with peer.serving():
+        made = line(link_to(peer))
+        await made.connect()
+        for turns in range(60):
+            task = asyncio.ensure_future(read_on(made))
+            for _ in range(turns % 20 + 1):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait({task}, timeout=20)
+            assert done
+            assert task.cancelled()
+        made.close()
+
+
+async def read_on(made: ModbusLine) -> None:
+    while True:
+        await made.read(1, 3, 0, 1)
+
+
 async def test_a_peer_that_closes_is_a_line_that_is_down_and_can_be_opened_again() -> None:
     peer = ModbusPeer()
     async with peer.serving():

@@ -30,7 +30,6 @@ FRAME_LIMIT: Final = FRAME_EXTRA + APP_LIMIT
 MAIN_VERSION: Final = 1
 ADDRESS_LIMIT: Final = (1 << 48) - 1
 _NO_START: Final = "no start marker"
-_TOO_LONG: Final = f"the length is over {APP_LIMIT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,10 @@ class Skipped:
     size: int
     reason: str
     damaged: Frame | None = None
+
+
+_TOO_LONG: Final = Skipped(1, f"the length is over {APP_LIMIT}")
+_NO_END: Final = Skipped(1, "no end marker where the length puts it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +150,13 @@ def _look_at(buffer: bytes, start: int) -> Frame | Skipped | int:
         return FRAME_EXTRA - available
     length = int.from_bytes(buffer[start + 24 : start + 26], "little")
     if length > APP_LIMIT:
-        return Skipped(1, _TOO_LONG)
+        return _TOO_LONG
     size = FRAME_EXTRA + length
     if available < size:
         return size - available
+    if not buffer.startswith(END, start + size - len(END)):
+        return _NO_END
     raw = buffer[start : start + size]
-    if raw[-2:] != END:
-        return Skipped(1, "no end marker where the length puts it")
     frame = _read(raw)
     if checksum(raw) != raw[-3]:
         reason = f"checksum is {raw[-3]:02X}, {checksum(raw):02X} computed"
