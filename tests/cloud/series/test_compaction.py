@@ -138,6 +138,7 @@ def _start(*arguments: str) -> "subprocess.Popen[str]":
         [sys.executable, "-m", "tests.cloud.series.ingest_process", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[3],
         text=True,
     )
 

@@ -25,7 +25,7 @@ from tests.cloud.series.worlds import KEYS, WORLDS, World
 MINUTE = 60_000
 END = BASE + 400 * DAY_MS
 modest = settings(
-    max_examples=8,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -149,6 +149,21 @@ def test_appending_twice_is_appending_once(world: World) -> None:
     assert world.store.raw(1, 0, END, 10_000) == once
     assert len(once) == 200
     assert same(world.store.chart(1, BASE - 30 * DAY_MS, BASE + DAY_MS, 100), chart)
+
+
+def test_a_corrected_number_replaces_the_old_one_everywhere(world: World) -> None:
+    world.store.register(KEYS)
+    first, last = BASE - 9 * DAY_MS, BASE + DAY_MS
+    world.store.append([(BASE, 1, 50.0, 0), (BASE + 1, 1, 2.0, 0)], [])
+    world.settle()
+    world.store.append([(BASE, 1, 4.0, 1)], [])
+    for _ in range(3):
+        for buckets in (20, 100_000):
+            chart = world.store.chart(1, first, last, buckets)
+            assert sum(bucket.n for bucket in chart) == 2
+            assert max(bucket.high for bucket in chart) == 4.0
+        assert world.store.raw(1, BASE, BASE + 1, 9) == [Point(BASE, 4.0, 1)]
+        world.settle()
 
 
 def test_the_order_of_arrival_changes_no_answer(make_world: Callable[[], World]) -> None:
