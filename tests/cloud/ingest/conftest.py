@@ -78,10 +78,10 @@ class Bench:
             assert not self._thread.is_alive()
             self.worker = None
 
-    def start_process(self) -> subprocess.Popen[bytes]:
+    def start_process(self, *more: str) -> subprocess.Popen[bytes]:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cloud.ingest.worker_process", str(self.folder)],
+            [sys.executable, "-m", "tests.cloud.ingest.worker_process", str(self.folder), *more],
             cwd=ROOT,
             env=environment,
         )

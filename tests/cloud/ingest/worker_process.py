@@ -1,4 +1,4 @@
-"""An ingest worker as a process of its own, with the remembering keeper: `python … FOLDER`."""
+"""An ingest worker as a process of its own, with the remembering keeper, or `real`: `… FOLDER [real]`."""
 
 import signal
 import sys
@@ -7,13 +7,15 @@ from pathlib import Path
 from cloud.kit.clock import SystemClock
 from cloud.series.local import LocalSeries
 from cloud.settings import load
-from cloud.worker import build
+from cloud.worker import build, run
 from tests.cloud.ingest.keeping import RememberingKeeper
 
 
 def main() -> int:
     folder = Path(sys.argv[1])
     settings = load(folder / "cloud.yaml")
+    if "real" in sys.argv:
+        return run(settings)
     clock = SystemClock()
     worker = build(
         settings,
