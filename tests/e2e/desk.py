@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import math
 import signal
 import subprocess
 import sys
@@ -40,6 +41,8 @@ SHOPS = (
     ("陈记牛杂", "Chen Beef Offal"),
 )  # fmt: skip
 DETECTORS = 48
+GAS = "shuibei-gas-001"
+DAY_MS = 86_400_000
 
 
 def wait_for(claim: Callable[[], object], what: str) -> None:
@@ -95,16 +98,22 @@ def a_birth(at: int) -> Birth:
             )
         )
     devices.append(
-        DeviceBirth(id="shuibei-gas-001", kind="gas", model="gas-lel-simple", name="老王川菜馆 厨房",
+        DeviceBirth(id=GAS, kind="gas", model="gas-lel-simple", name="老王川菜馆 厨房",
                     place="b01/f01/r101", period_s=2.0)
     )  # fmt: skip
     metrics = [
-        MetricBirth(alias=1, device="shuibei-gas-001", metric="gas_lel_pct", low=0, high=100),
-        MetricBirth(alias=2, device="shuibei-gas-001", metric="valve_open"),
+        MetricBirth(alias=1, device=GAS, metric="gas_lel_pct", low=0, high=100),
+        MetricBirth(alias=2, device=GAS, metric="valve_open"),
     ]
     return Birth(
         epoch=at, boot=at, at=at, software="linli 0.1.0", model=7, devices=devices, metrics=metrics
     )
+
+
+def a_leak(minutes_ago: int) -> float:
+    """Give %LEL: the breathing of a kitchen, and a leak in the last quarter of an hour."""
+    quiet = 2.4 + 0.8 * math.sin(minutes_ago / 90) + minutes_ago % 5 / 20
+    return round(quiet + max(0, 15 - minutes_ago) ** 2 / 9.6, 1)
 
 
 class Desk:
@@ -118,6 +127,7 @@ class Desk:
         self.database = Database(f"sqlite:///{folder}/app.db")
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
+        self.series: dict[int, SeriesKey] = {}
         self._prepare()
         self._write_settings()
 
@@ -133,6 +143,18 @@ class Desk:
             registry.import_site(connection, a_site())
             registry.apply_birth(connection, EDGE, a_birth(now), now)
             registry.apply_online(connection, EDGE, is_online=True, at=now)
+            for device in a_birth(now).devices:
+                registry.apply_link(
+                    connection,
+                    device.id,
+                    is_up=device.id != smoke(40),
+                    measured_at=now,
+                    reason="",
+                    at=now,
+                )
+            registry.apply_self_test(
+                connection, GAS, measured_at=now - 12 * DAY_MS, detail={"ok": True}, at=now
+            )
         accounts = Accounts(
             self.database, clock=self.clock, passwords=Passwords(memory_kib=8, passes=1)
         )
@@ -146,16 +168,19 @@ class Desk:
         )
         self.keeper.load()
         self._fill_series(now)
+        self.keeper.watch(self.series)
 
     def _fill_series(self, now: int) -> None:
         store = open_series(self.folder / "series", self.clock)
         try:
-            keys = store.register(
-                [SeriesKey("shuibei-gas-001", name) for name in ("gas_lel_pct", "valve_open")]
-            )
+            keys = store.register([SeriesKey(GAS, name) for name in ("gas_lel_pct", "valve_open")])
             for key, series in keys.items():
-                value = 3.2 if key.metric == "gas_lel_pct" else 1.0
-                rows = [(now - ago * 10_000, series, value + ago % 7 / 10, 0) for ago in range(600)]
+                is_gas = key.metric == "gas_lel_pct"
+                self.series |= {series: key} if is_gas else {}
+                rows = [
+                    (now - ago * 60_000, series, a_leak(ago) if is_gas else 1.0, 0)
+                    for ago in range(1_440)
+                ]
                 store.append(rows, [])
         finally:
             store.close()
@@ -220,5 +245,13 @@ class Desk:
         self.keeper.feed_alarm(
             AlarmFact(device, kind, on, measured_at=now - 40, received_at=now - 12, alarm_id=f"{device}-{kind}-{now}")
         )  # fmt: skip
+        with self.database.write() as connection:
+            self.keeper.save(connection, now)
+
+    def measure(self, value: float) -> None:
+        """Let the gas transmitter report a value now."""
+        now = self.clock.now_ms()
+        self.keeper.feed_readings([(now, series, value, 0) for series in self.series], now)
+        self.keeper.tick(now)
         with self.database.write() as connection:
             self.keeper.save(connection, now)

@@ -1,6 +1,7 @@
 """Draw the pictures of the documentation: `python -m tests.e2e.screenshots` (after `make web`)."""
 
 import tempfile
+import time
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -13,14 +14,18 @@ SIZE = (1600, 900)
 
 
 def busy(desk: Desk) -> None:
-    """Raise what a bad evening may bring: two fires, odd devices, one that is over."""
-    for number in (5, 17, 30, 43, 8, 20, 33):
-        desk.alarm(smoke(number), "unheard_of")
-    for number in (2, 15):
-        desk.alarm(smoke(number), "gas")
+    """Raise what a bad evening may bring: a leak, a confirmed fire, faults."""
+    for number in (5, 17, 43, 8, 20):
+        desk.alarm(smoke(number), "fault")
+    for number in (30, 33):
+        desk.alarm(smoke(number), "low_battery")
+    until = time.monotonic() + 6
+    while time.monotonic() < until:
+        desk.measure(25.8)
+        time.sleep(0.5)
     desk.alarm(smoke(3))
-    desk.alarm("shuibei-gas-001", "gas")
-    desk.alarm(smoke(26))
+    desk.alarm(smoke(2))
+    desk.alarm(smoke(14))
 
 
 def main() -> None:
@@ -35,8 +40,8 @@ def main() -> None:
         screen.sign_in()
         screen.page.wait_for_selector("[data-test=detail]")
         screen.page.wait_for_timeout(1_500)
-        for _ in range(2):
-            screen.page.keyboard.press("j")
+        screen.page.locator("[data-test=alert-row]", has_text="LEL").first.click()
+        screen.page.wait_for_selector("[data-test=detail] .trend svg")
         screen.page.wait_for_timeout(800)
         screen.page.screenshot(path=IMAGES / "console-zh.png")
         screen.open("#/devices/shuibei-gas-001")
