@@ -157,3 +157,17 @@ def test_data_measured_before_a_break_does_not_end_it(world: World) -> None:
     world.read(series, 1.0, age_s=2)
     world.wait(31)
     assert world.only().device == device
+
+
+def test_what_stands_behind_a_gateway_that_returned_gets_time_to_speak(world: World) -> None:
+    series = dict.fromkeys(fill(world, 4, gateway="line-1"), 1.0)
+    others = dict.fromkeys(fill(world, 4, gateway="line-2"), 1.0)
+    world.wait(5, {**series, **others})
+    world.link("line-1", up=False)
+    world.wait(50, others)
+    assert world.only().device == "line-1"
+    world.link("line-1", up=True)
+    world.wait(25, others)
+    assert world.alerts(suppressed=True) == []
+    world.wait(90, {**series, **others})
+    assert [alert.device for alert in world.alerts("all", suppressed=True)] == ["line-1"]
