@@ -41,6 +41,8 @@ from contract.metrics import Retention
 log = structlog.get_logger(__name__)
 _FREE_PAGES_KEPT: Final = 16_384
 _FREE_PAGES_STEP: Final = 500
+_TIDY_ROWS: Final = 50_000
+_TIDY_MS: Final = 30_000
 KEEP_DAYS: Final = MappingProxyType(
     {
         Retention.SAFETY.value: 1095,
@@ -134,6 +136,7 @@ class Compactor:
         self._duck = Duck(threads=1, memory_mb=settings.memory_mb, spill=path / "spill", cursors=1)
         self._roll_up = RollUp(self._connection, self._duck, self._folder, reached)
         self._thinned_at = self._rolled_at = 0
+        self._tidied = (0, 0, 0)
         self._sweep()
 
     def close(self) -> None:
@@ -150,7 +153,7 @@ class Compactor:
         """
         now = self._clock.now_ms()
         worked = self.close_hot(now)
-        self.tidy()
+        self._tidy_when_due(now)
         worked = self.merge_one(now) or worked
         if now - self._rolled_at >= self._settings.roll_every_ms:
             more = self._roll(now)
@@ -276,6 +279,14 @@ class Compactor:
         self._rewrite((plan.segment,), plan.segment.level, plan.classes, gone, now)
 
     # --- order on disk ------------------------------------------------------------------------------------------------
+
+    def _tidy_when_due(self, now: int) -> None:
+        # The longer the log, the more often a page changed in it and is moved only once.
+        state = store.hot_state(self._connection)
+        gen, rows, at = self._tidied
+        if state.gen != gen or state.rows - rows >= _TIDY_ROWS or now - at >= _TIDY_MS:
+            self._tidied = (state.gen, state.rows, now)
+            self.tidy()
 
     def tidy(self) -> None:
         """Move the log into the file and give long unused pages back, in small steps.
