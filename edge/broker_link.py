@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -135,6 +136,8 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
             max_queued_incoming_messages=INBOX,
             tls_context=_tls_context(address.tls) if address.tls else None,
             logger=log,
+            # Nagle's algorithm would hold a small message back for the receipt of the one before.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         client.pending_calls_threshold = INFLIGHT
         await client.__aenter__()

@@ -96,6 +96,8 @@ class Uplink:
         self._windows: dict[Lane, LaneWindow] = {}
         self._has_unsent = dict.fromkeys(Lane, True)
         self._wants_birth = asyncio.Event()
+        self._to_forget: dict[Lane, int] = {}
+        self._has_acks = asyncio.Event()
         self._stall_s = STALL_S[0]
         self._progress_at = 0.0
         self._backfill_at = 0.0
@@ -174,6 +176,7 @@ class Uplink:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hear(link), name="uplink.hear")
             tasks.create_task(self._watch(link), name="uplink.watch")
+            tasks.create_task(self._forget(), name="uplink.forget")
             for lane in Lane:
                 tasks.create_task(self._send_lane(link, lane), name=f"uplink.{lane}")
 
@@ -204,7 +207,7 @@ class Uplink:
             try:
                 channel = parse_topic(name).channel
                 if channel is Channel.ACK:
-                    await self._take_ack(payload)
+                    self._take_ack(payload)
                     continue
             except (ContractError, ValueError) as error:
                 log.warning("message refused", topic=name[:200], error=str(error))
@@ -214,7 +217,7 @@ class Uplink:
             except asyncio.QueueFull:
                 self.state.commands_dropped += 1
 
-    async def _take_ack(self, payload: bytes) -> None:
+    def _take_ack(self, payload: bytes) -> None:
         ack = decode_ack(payload)
         window = self._windows[ack.lane]
         # The cloud may be ahead of this connection's window after our restart, never of our numbers.
@@ -223,13 +226,23 @@ class Uplink:
         if ack.committed_through >= self._spool.next_seq(ack.lane):
             log.warning("acknowledgement beyond what was sent", lane=ack.lane.value)
             return
-        await self._spool.acknowledge(ack.lane, ack.committed_through)
+        self._to_forget[ack.lane] = ack.committed_through
+        self._has_acks.set()
         now = self._clock.monotonic_s()
         window.acknowledged(ack.committed_through, now)
         self._progress_at = now
         self._stall_s = STALL_S[0]
         self.state.last_ack_at = self._clock.now_ms()
         self._spool.wake[ack.lane].set()
+
+    async def _forget(self) -> None:
+        """Delete what is acknowledged; acknowledgements that come during one commit share the next."""
+        while True:
+            await self._has_acks.wait()
+            self._has_acks.clear()
+            due, self._to_forget = self._to_forget, {}
+            for lane, through in due.items():
+                await self._spool.acknowledge(lane, through)
 
     async def _watch(self, link: BrokerLink) -> None:
         """Repeat births when asked; give up a connection over which nothing is acknowledged."""

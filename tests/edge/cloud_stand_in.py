@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -62,7 +63,9 @@ class CloudStandIn:
         await self._client.publish(topic(EDGE, channel), payload, qos=1, retain=retain)
 
     async def acknowledge(self, lane: Lane, epoch: int, through: int) -> None:
-        await self.say(Channel.ACK, encode(Ack(epoch, lane, through)))
+        assert self._client is not None
+        ack = encode(Ack(epoch, lane, through))
+        await self._client.publish(topic(EDGE, Channel.ACK), ack, qos=0)
 
     async def hear(self, client: aiomqtt.Client) -> None:
         self._client = client
@@ -96,7 +99,13 @@ class CloudStandIn:
 async def cloud_at(broker: Mosquitto, cloud: CloudStandIn) -> AsyncIterator[CloudStandIn]:
     """Connect the stand-in; it keeps what it has when it connects again."""
     async with (
-        aiomqtt.Client("127.0.0.1", broker.port, username=CLOUD, password=CLOUD) as client,
+        aiomqtt.Client(
+            "127.0.0.1",
+            broker.port,
+            username=CLOUD,
+            password=CLOUD,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        ) as client,
         asyncio.TaskGroup() as tasks,
     ):
         await client.subscribe([(f"linli/1/+/{EDGE}/up/#", 1), (f"linli/1/+/{EDGE}/state", 1)])
