@@ -7,17 +7,16 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 import structlog
 
 from cloud import settings as cloud_settings
 from cloud.alerts.keeper import AlertKeeper
 from cloud.devices.directory import Directory
-from cloud.errors import UnavailableError
 from cloud.ingest.aliases import AliasBook
 from cloud.ingest.chores import Chores
-from cloud.ingest.compactor import CompactionChild
+from cloud.ingest.compactor import CompactionChild, InfluxFiles
 from cloud.ingest.intake import Intake
 from cloud.ingest.lease import Lease, LeaseLostError
 from cloud.ingest.outbox import Outbox
@@ -31,10 +30,9 @@ from cloud.kit.clock import Clock, SystemClock
 from cloud.kit.mqtt import BrokerLogin, BrokerTls, Inbox, MqttLink
 from cloud.kit.sql import Database
 from cloud.notify import journal
-from cloud.series.local import LocalSeries
+from cloud.series import service as series
 from cloud.series.model import SeriesStore
 from cloud.settings import CloudSettings, InfluxSeries
-from cloud.settings import LocalSeries as LocalSeriesSettings
 
 STOP_S: Final = 8.0
 IDLE_S: Final = 0.2
@@ -122,13 +120,7 @@ def build(
     directory = Directory()
     inbox = Inbox()
     rejections = RejectionLog(clock)
-    link = MqttLink(
-        broker_login(settings),
-        client_id=f"linli-ingest-{first}-{last}-{os.getpid()}-{secrets.token_hex(4)}",
-        subscriptions=subscriptions(first, last),
-        inbox=inbox,
-        clock=clock,
-    )
+    link = _link(settings, inbox, clock)
     lease = Lease(database, clock, first, last)
     writer = SeriesWriter(open_series, wake=inbox.wake, clock=clock)
     aliases = AliasBook(writer)
@@ -155,11 +147,6 @@ def build(
         clock=clock,
     )
 
-    def look_further() -> None:
-        if compaction is not None:
-            compaction.look()
-        look()
-
     chores = Chores(
         cycle=cycle,
         intake=intake,
@@ -172,11 +159,32 @@ def build(
         clock=clock,
         journal_days=settings.retention.journal_days,
         is_connected=lambda: link.is_connected,
-        look=look_further,
+        look=_looking(compaction, look),
     )
     return Worker(
         database, lease, inbox, link, writer, cycle, chores, compaction, threading.Event()
     )
+
+
+def _link(settings: CloudSettings, inbox: Inbox, clock: Clock) -> MqttLink:
+    first, last = settings.shards
+    return MqttLink(
+        broker_login(settings),
+        # A name of its own for each process: a second worker must not throw the first off the broker.
+        client_id=f"linli-ingest-{first}-{last}-{os.getpid()}-{secrets.token_hex(4)}",
+        subscriptions=subscriptions(first, last),
+        inbox=inbox,
+        clock=clock,
+    )
+
+
+def _looking(compaction: CompactionChild | None, look: Callable[[], None]) -> Callable[[], None]:
+    def look_further() -> None:
+        if compaction is not None:
+            compaction.look()
+        look()
+
+    return look_further
 
 
 def run(settings: CloudSettings) -> int:
@@ -216,26 +224,26 @@ def run(settings: CloudSettings) -> int:
 
 def open_store(settings: CloudSettings, clock: Clock) -> SeriesStore:
     """Open the series store that the settings name."""
-    match settings.series:
-        case LocalSeriesSettings() as local:
-            return LocalSeries(local.path, clock)
-        case InfluxSeries():
-            raise UnavailableError("InfluxDB is not supported yet", "use kind: local")
-        case _:
-            assert_never(settings.series)
+    kept = settings.series
+    place = None
+    if isinstance(kept, InfluxSeries):
+        token = cloud_settings.secret(kept.token_file)
+        place = series.InfluxPlace(kept.url, kept.org, kept.bucket, token)
+    return series.open_series(kept.path, clock, place)
 
 
-def compaction_of(settings: CloudSettings, clock: Clock) -> CompactionChild | None:
-    """Give the compactor of a local store."""
-    if not isinstance(settings.series, LocalSeriesSettings):
-        return None
-    retention = settings.retention
-    keep_days = {
-        "safety": retention.safety_days,
-        "process": retention.process_days,
-        "housekeeping": retention.housekeeping_days,
-    }
-    return CompactionChild(settings.series.path, keep_days, clock)
+def compaction_of(settings: CloudSettings, clock: Clock) -> CompactionChild:
+    """Give what must run beside the series store."""
+    retention, kept = settings.retention, settings.series
+    keep = series.keep_days(
+        safety=retention.safety_days,
+        process=retention.process_days,
+        housekeeping=retention.housekeeping_days,
+    )
+    influx = None
+    if isinstance(kept, InfluxSeries):
+        influx = InfluxFiles(kept.url, kept.org, kept.bucket, str(kept.token_file))
+    return CompactionChild(kept.path, keep, clock, influx)
 
 
 def broker_login(settings: CloudSettings) -> BrokerLogin:

@@ -4,6 +4,7 @@ An alarm with an impossible time is still an alarm: it is raised with the time o
 """
 
 import math
+import re
 from collections import Counter
 from typing import Final
 
@@ -18,6 +19,7 @@ METRICS_LIMIT: Final = 200_000
 PERIOD_LIMIT_S: Final = 31 * 86_400
 DETAIL_LIMIT: Final = 64
 TEXT_LIMIT: Final = 1_000
+_METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 UNTRUSTED: Final = "time_untrusted"
 
 
@@ -117,7 +119,7 @@ def _metrics_fault(birth: Birth) -> str:
             return f"alias {metric.alias} is of {metric.device[:80]!r}, which is not in the birth"
         if not 0 <= metric.alias < COUNT_LIMIT or metric.alias in aliases:
             return f"alias {metric.alias} is used twice or no sensible number"
-        if not metric.metric or len(metric.metric) > 64 or "\x00" in metric.metric:
+        if not _METRIC.fullmatch(metric.metric):
             return f"alias {metric.alias} has no sensible metric name"
         aliases.add(metric.alias)
     return ""
