@@ -75,6 +75,14 @@ def raise_alert(database: Database, alert: str, at: int, **changed: object) -> i
         return journal.append(connection, at=at, kind="alert", subject=alert, body=body)
 
 
+def raise_many(database: Database, count: int) -> None:
+    with database.write() as connection:
+        for number in range(count):
+            body = {"priority": 2, "handling": "new"}
+            at = EPOCH + number
+            journal.append(connection, at=at, kind="alert", subject=f"a{number}", body=body)
+
+
 async def until(claim: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
         while not claim():  # noqa: ASYNC110 - polls what another thread changes
@@ -97,8 +105,7 @@ async def test_a_commit_of_another_connection_reaches_an_open_screen(
 async def test_what_was_before_the_start_is_resumed_from(
     screens: ScreenService, database: Database, officer: Principal
 ) -> None:
-    for number in range(1_200):
-        raise_alert(database, f"a{number}", EPOCH)
+    raise_many(database, 1_200)
     async with running(screens):
         stream = screens.feed.open(officer, f"{EPOCH}.100")
         found = events(await stream.begin())
@@ -108,8 +115,7 @@ async def test_what_was_before_the_start_is_resumed_from(
 async def test_a_forgotten_part_of_the_journal_means_resync(
     screens: ScreenService, database: Database, officer: Principal
 ) -> None:
-    for number in range(1_200):
-        raise_alert(database, f"a{number}", EPOCH + number)
+    raise_many(database, 1_200)
     with database.write() as connection:
         journal.forget_before(connection, EPOCH + 150)
     async with running(screens):
