@@ -126,41 +126,21 @@ def build(
     aliases = AliasBook(writer)
     outbox = Outbox(link, clock)
     intake = Intake(
-        shards=settings.shards,
-        directory=directory,
-        aliases=aliases,
-        rejections=rejections,
-        outbox=outbox,
-        clock=clock,
-    )
+        shards=settings.shards, directory=directory, aliases=aliases, rejections=rejections,
+        outbox=outbox, clock=clock,
+    )  # fmt: skip
     cycle = Cycle(
-        database=database,
-        writer=writer,
-        keeper=open_keeper(database, directory),
-        directory=directory,
-        aliases=aliases,
-        intake=intake,
-        outbox=outbox,
-        rejections=rejections,
-        inbox=inbox,
-        lease=lease,
-        clock=clock,
-    )
+        database=database, writer=writer, keeper=open_keeper(database, directory),
+        directory=directory, aliases=aliases, intake=intake, outbox=outbox, rejections=rejections,
+        inbox=inbox, lease=lease, clock=clock,
+    )  # fmt: skip
 
     chores = Chores(
-        cycle=cycle,
-        intake=intake,
-        outbox=outbox,
-        writer=writer,
-        rejections=rejections,
-        inbox=inbox,
-        lease=lease,
-        database=database,
-        clock=clock,
-        journal_days=settings.retention.journal_days,
-        is_connected=lambda: link.is_connected,
+        cycle=cycle, intake=intake, outbox=outbox, writer=writer, rejections=rejections,
+        inbox=inbox, lease=lease, database=database, clock=clock,
+        journal_days=settings.retention.journal_days, is_connected=lambda: link.is_connected,
         look=_looking(compaction, look),
-    )
+    )  # fmt: skip
     return Worker(
         database, lease, inbox, link, writer, cycle, chores, compaction, threading.Event()
     )

@@ -20,6 +20,13 @@ class ModelKey(NamedTuple):
     model: int
 
 
+class Learning(NamedTuple):
+    """A birth whose series are being registered."""
+
+    key: ModelKey
+    plan: AliasPlan
+
+
 @dataclass(frozen=True, slots=True)
 class AliasTable:
     """Series ids by alias; `foreign` aliases are of devices that belong to another edge."""
@@ -49,13 +56,14 @@ class AliasBook:
         key = ModelKey(edge, plan.model)
         self._plans[key] = plan
         wanted = [SeriesKey(device, metric) for _, device, metric in plan.metrics]
-        self._writer.register(key, wanted)
+        # The plan goes along: the same birth may be accepted anew, with other devices, before this is answered.
+        self._writer.register(Learning(key, plan), wanted)
 
-    def registered(self, key: ModelKey, ids: Mapping[SeriesKey, int]) -> None:
+    def registered(self, learning: Learning, ids: Mapping[SeriesKey, int]) -> None:
         """Make a table usable."""
-        plan = self._plans.pop(key, None)
-        if plan is None:
-            return
+        key, plan = learning
+        if self._plans.get(key) is plan:
+            del self._plans[key]
         series = {alias: ids[SeriesKey(device, metric)] for alias, device, metric in plan.metrics}
         self.tables[key] = AliasTable(series, frozenset(plan.foreign))
         self._forget_old(key)

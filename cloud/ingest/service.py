@@ -13,7 +13,7 @@ from cloud.devices.directory import Directory
 from cloud.devices.model import BirthOutcome
 from cloud.errors import UnavailableError
 from cloud.ingest import store
-from cloud.ingest.aliases import AliasBook, ModelKey
+from cloud.ingest.aliases import AliasBook, Learning, ModelKey
 from cloud.ingest.intake import Intake, Urgent
 from cloud.ingest.lanes import LaneKey
 from cloud.ingest.lease import Lease, LeaseLostError
@@ -170,7 +170,7 @@ class Cycle:
                 case Committed():
                     self._acknowledge_marks(result.marks)
                 case Registered():
-                    if isinstance(result.token, ModelKey):
+                    if isinstance(result.token, Learning):
                         self._aliases.registered(result.token, result.ids)
                     news = True
                 case Opened():
