@@ -57,7 +57,11 @@ class Stack:
             time.sleep(0.05)
 
     def alerts(self, state: str = "all") -> list[dict[str, Any]]:
-        return list(self.client.call("GET", f"/api/alerts?state={state}&limit=500")["alerts"])
+        return list(
+            self.client.call("GET", f"/api/alerts?state={state}&limit=500&suppressed=true")[
+                "alerts"
+            ]
+        )
 
     def logs(self) -> str:
         texts = []

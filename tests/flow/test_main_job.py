@@ -43,13 +43,19 @@ def kill(stack: Stack, name: str) -> None:
 
 
 def restore(stack: Stack, device: str) -> None:
-    """Let the device return to normal and close what it raised, so that the next test begins clean."""
+    """Let the device return to normal and close everything as a test, so that the next one begins clean."""
     stack.simulator.tell(do="restore", device=device)
-    stack.wait(lambda: not active(stack, device), f"{device} does not clear")
-    for alert in raised(stack, device, "open"):
-        stack.client.call(
-            "POST", f"/api/alerts/{alert['id']}/close", {"verdict": "test", "note": "end of test"}
-        )
+
+    def closed() -> bool:
+        for alert in stack.alerts("open"):
+            stack.client.call(
+                "POST",
+                f"/api/alerts/{alert['id']}/close",
+                {"verdict": "test", "note": "end of test"},
+            )
+        return not stack.alerts("open")
+
+    stack.wait(closed, "an alert cannot be closed")
 
 
 def test_every_device_of_every_wire_is_live(stack: Stack) -> None:

@@ -97,19 +97,9 @@ class Core:
             )
 
     def waiting(self, edge: str) -> int:
-        """Count what the edge still keeps: messages of every lane and readings not yet in one."""
-        total = 0
-        for name, tables in (
-            ("spool.db", ("message",)),
-            ("spool-readings.db", ("message", "reading")),
-        ):
-            with sqlite3.connect(
-                f"file:{self.folder(edge) / name}?mode=ro", uri=True, timeout=5
-            ) as sql:
-                for table in tables:
-                    total += int(sql.execute(f"select count(*) from {table}").fetchone()[0])
-            sql.close()
-        return total
+        """Give what the edge still keeps, as its feeder tells since it has stopped feeding; -1 before."""
+        told = self.folder(edge) / "waiting"
+        return int(told.read_text()) if told.exists() else -1
 
     def check_readings(self) -> int:
         """Compare every stored reading with the ledger; gives how many were compared."""
@@ -128,7 +118,7 @@ class Core:
                 points = reader.raw(
                     keys[f"{edge}-pressure-{number}"], begin, begin + 10**10, 10_000_000
                 )
-                got = [(point.at, point.value) for point in points]
+                got = [(point.measured_at, point.value) for point in points]
                 wanted = [(begin + k * STEP_MS, float(k)) for k in range(len(got))]
                 assert got == wanted, f"{edge} series {number}: {first_difference(got, wanted)}"
                 assert count <= len(got) <= count + 1, (
@@ -169,18 +159,9 @@ def first_difference(got: list[Any], wanted: list[Any]) -> str:
     return f"{len(got)} against {len(wanted)}"
 
 
-def start(root: Path, *, edges: int, per_second: int, alarm_every: int) -> Core:
-    """Start broker, API, worker and feeders; returns when the API answers."""
-    home = Home(root, choose_ports(18700, field_ports=1))
-    home.logs.mkdir(parents=True)
-    names = [f"torture-edge-{n}" for n in range(1, edges + 1)]
-    write_cloud_config(home, ROOT)
-    words = {CLOUD_USER: secret(home.cloud_config.parent / "secrets" / CLOUD_USER)}
-    words |= {name: secret(root / "secrets" / name) for name in names}
-    broker = prepare(home.broker, "127.0.0.1", home.ports.broker, words)
-    config = str(home.cloud_config)
-    printed = run_once(home, ROOT, "cloud", "migrate", "--config", config, "--json")
-    site = root / "site.yaml"
+def import_site(home: Home, names: list[str]) -> None:
+    """Make the edge nodes known to the cloud."""
+    site = home.root / "site.yaml"
     document = {
         "site": {
             "id": "torture",
@@ -196,7 +177,21 @@ def start(root: Path, *, edges: int, per_second: int, alarm_every: int) -> Core:
         "devices": [],
     }
     site.write_text(yaml.safe_dump(document, allow_unicode=True))
-    run_once(home, ROOT, "cloud", "import-site", str(site), "--config", config)
+    run_once(home, ROOT, "cloud", "import-site", str(site), "--config", str(home.cloud_config))
+
+
+def start(root: Path, *, edges: int, per_second: int, alarm_every: int) -> Core:
+    """Start broker, API, worker and feeders; returns when the API answers."""
+    home = Home(root, choose_ports(18700, field_ports=1))
+    home.logs.mkdir(parents=True)
+    names = [f"torture-edge-{n}" for n in range(1, edges + 1)]
+    write_cloud_config(home, ROOT)
+    words = {CLOUD_USER: secret(home.cloud_config.parent / "secrets" / CLOUD_USER)}
+    words |= {name: secret(root / "secrets" / name) for name in names}
+    broker = prepare(home.broker, "127.0.0.1", home.ports.broker, words)
+    config = str(home.cloud_config)
+    printed = run_once(home, ROOT, "cloud", "migrate", "--config", config, "--json")
+    import_site(home, names)
     said: list[str] = []
     supervisor = Supervisor(ROOT, said.append)
     supervisor.start(Part("broker", broker.argv, home.logs / "broker.log"))

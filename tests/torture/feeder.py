@@ -115,17 +115,28 @@ async def main() -> None:
             tasks.create_task(uplink.run(), name="uplink"),
             tasks.create_task(feeder.feed(), name="feed"),
         ]
-        tasks.create_task(quiet(pause, running[1]), name="quiet")
+        tasks.create_task(
+            quiet(pause, running[1], feeder, feeder.ledger.with_name("waiting")), name="quiet"
+        )
         await stop.wait()
         for task in (*running, *asyncio.all_tasks() - {asyncio.current_task()}):
             task.cancel()
     feeder.spool.close()
 
 
-async def quiet(pause: asyncio.Event, feed: "asyncio.Task[None]") -> None:
-    """Stop feeding, but go on sending what is spooled, when SIGUSR1 comes."""
+async def quiet(
+    pause: asyncio.Event, feed: "asyncio.Task[None]", feeder: Feeder, told: Path
+) -> None:
+    """Stop feeding when SIGUSR1 comes, go on sending what is spooled, and tell how much that still is."""
     await pause.wait()
     feed.cancel()
+    while True:
+        depth = await feeder.spool.depth()
+        lanes = depth.alarm + depth.event + depth.data + depth.backfill
+        fresh = told.with_suffix(".new")
+        fresh.write_text(str(lanes + depth.live_readings + depth.backlog_readings))
+        fresh.replace(told)
+        await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
