@@ -79,6 +79,13 @@ def test_check_config_prints_every_mistake_with_its_line(config: Path) -> None:
     assert [mistake["line"] for mistake in found["mistakes"]] == [1, 2]
 
 
+def test_check_config_reads_the_rules_too(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    config.write_text("rules: rules\n")
+    told = linli("check-config", "--config", config)
+    assert (told.exit_code, "rules" in told.stderr) == (1, True)
+
+
 def store_gas(folder: Path, values: list[float], end: int) -> None:
     series = open_series(folder, SystemClock())
     with closing(series):
