@@ -1,20 +1,22 @@
 """Browser and desk of the end-to-end tests; the pages are built first, once, by whichever worker comes first."""
 
 import fcntl
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from linli import web
-from tests.e2e.desk import ROOT, Desk
+from tests.e2e.desk import Desk
 from tests.e2e.screen import CHROMIUM, FLAGS, Screen
 
 
 @pytest.fixture(scope="session")
 def node() -> web.Node:
     """Give Node with the packages installed and the pages built."""
-    with (ROOT / "dashboards" / ".build.lock").open("w") as lock:
+    with (Path(sys.prefix) / "linli-web.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = web.ensure_node()
         web.install_packages(found)
