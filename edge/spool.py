@@ -240,22 +240,26 @@ class Spool:
         facts = await self._facts_writer.submit(
             lambda: (*map(self.facts.depth, FACT_LANES), self.facts.database.size_bytes)
         )
-        data, backfill, size = await self._readings_writer.submit(
+        # All in one job, so that a reading just formed is in exactly one of the counts.
+        data, backfill, live, backlog, size, dropped = await self._readings_writer.submit(
             lambda: (
                 self.readings.depth(Lane.DATA),
                 self.readings.depth(Lane.BACKFILL),
+                self.readings.live_count,
+                self.readings.backlog_count,
                 self.readings.database.size_bytes,
+                self.readings.dropped_total,
             )
         )
         return Depth(
-            facts[0],
-            facts[1],
-            data,
-            backfill,
-            self.readings.live_count,
-            self.readings.backlog_count,
-            facts[2] + size,
-            self.readings.dropped_total + self._lost_total,
+            alarm=facts[0],
+            event=facts[1],
+            data=data,
+            backfill=backfill,
+            live_readings=live,
+            backlog_readings=backlog,
+            bytes_used=facts[2] + size,
+            dropped_total=dropped + self._lost_total,
         )
 
     async def claim_command(self, command_id: str, now_ms: int, kept_until: int) -> bool:
