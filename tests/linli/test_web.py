@@ -8,7 +8,6 @@ import pytest
 
 from linli import web
 
-
 LOOSE = ("vite.config.ts", "tsconfig.json", "package-lock.json", "package.json")
 
 
