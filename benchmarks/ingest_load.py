@@ -111,6 +111,8 @@ class Edge:
     def next(self) -> bytes:
         """Make the next message and keep it until it is acknowledged."""
         self.seq += 1
+        if not self.waiting:
+            self.moved_s = time.monotonic()
         self.t0 = max(self.t0 + 1, time.time_ns() // 1_000_000)
         batch = DataBatch(self.epoch, self.seq, self.t0, self.birth.model, self._values)
         message = self.waiting[self.seq] = publish(self.data, encode(batch))
