@@ -1,7 +1,7 @@
 """The door to amqtt, the embedded MQTT broker for machines without Mosquitto.
 
-Enough for one small site (about 2,000 messages a second here). It keeps nothing on disk, and need not: acknowledgement is
-end to end, so a broker may vanish at any moment.
+Enough for one small site (about 2,000 messages a second here). It keeps nothing on disk, and need not:
+acknowledgement is end to end, so a broker may vanish at any moment.
 """
 
 import asyncio
