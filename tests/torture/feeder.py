@@ -32,7 +32,11 @@ def devices(edge: str, series: int) -> tuple[list[DeviceBirth], list[MetricBirth
     ]
     smoke = [
         DeviceBirth(
-            id=f"{edge}-smoke-{n}", kind="smoke", model="test", place=f"{edge}-b{n}", period_s=86_400.0
+            id=f"{edge}-smoke-{n}",
+            kind="smoke",
+            model="test",
+            place=f"{edge}-b{n}",
+            period_s=86_400.0,
         )
         for n in range(ALARM_DEVICES)
     ]
