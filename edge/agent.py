@@ -32,6 +32,7 @@ log = structlog.get_logger()
 INBOX: Final = 32
 STATUS_S: Final = 2.0
 DROPS_S: Final = 60.0
+BASELINE_S: Final = 0.1
 STRUCTURE_KINDS: Final = {"edge", "line", "uitd"}
 
 
@@ -176,6 +177,7 @@ class Node:
                     "reflex": self._reflexes.run,
                     "status": self._tell_status,
                     "drops": self._tell_drops,
+                    "baseline": self._tell_baseline,
                     **{f"driver.{name}": driver.run for name, driver in self._drivers.items()},
                 }
                 running = []
@@ -226,6 +228,11 @@ class Node:
                     log.warning("readings dropped for want of space", count=dropped.count)
                     await self._report("spool_dropped", asdict(dropped))
             await asyncio.sleep(DROPS_S)
+
+    async def _tell_baseline(self) -> None:
+        while True:
+            await self._intake.release()
+            await asyncio.sleep(BASELINE_S)
 
     async def _tell_status(self) -> None:
         while True:

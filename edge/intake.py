@@ -10,7 +10,8 @@ import structlog
 
 from contract.codec import RAW_LIMIT
 from contract.ids import uuid7
-from contract.messages import Alarm, Detail, DeviceBirth, Event, MetricBirth, Quality
+from contract.messages import Alarm, Detail, DeviceBirth, Event, Lane, MetricBirth, Quality
+from edge.baseline import Baseline
 from edge.clock import Clock, ClockGuard
 from edge.driver import DeviceAlarm, DeviceEvent, Observation, Reading
 from edge.errors import SpoolFullError
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 NAME_LIMIT: Final = 64
 DETAIL_KEYS: Final = 64
 DETAIL_TEXT: Final = 2_000
+PORTION: Final = 16
+"""How many first "off"s may stand before a fire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +68,20 @@ class Intake:
         self._feed = feed
         self._entropy = entropy
         self._links: dict[str, tuple[str, str]] = {}
+        self._baseline = Baseline()
         self._told: set[tuple[str, str]] = set()
         self.refused: Counter[str] = Counter()
         self.accepted = 0
 
     async def deliver(self, observations: Sequence[Observation]) -> None:
-        """Keep the observations; they are on disk when this returns.
+        """Keep the observations; they are on disk when this returns (a first "off" waits, see `release`).
 
         Raises:
             SpoolFullError: an alarm or event could not be kept; do not acknowledge it to the device.
         """
-        facts: list[Alarm | Event] = []
+        alarms = [item for item in observations if isinstance(item, DeviceAlarm)]
+        urgent, later = self._baseline.sift(alarms)
+        facts: list[Alarm | Event] = [self._alarm(alarm) for alarm in urgent]
         rows: list[Row] = []
         links: dict[str, tuple[str, str]] = {}
         jump = self._guard.look()
@@ -88,11 +94,10 @@ class Intake:
             match item:
                 case Reading():
                     self._judge(item, rows, readings)
-                case DeviceAlarm():
-                    facts.append(self._alarm(item))
-                case DeviceEvent():
-                    if self._is_news(item, links):
-                        facts.append(self._event(item))
+                case DeviceEvent() if self._is_news(item, links):
+                    facts.append(self._event(item))
+                case _:
+                    continue
         # The valve must close even when the disk is full, so the reflexes look first.
         for reading in readings:
             self._feed(reading)
@@ -101,8 +106,20 @@ class Intake:
         except SpoolFullError:
             self.refused["spool_full"] += len(facts)
             raise
-        self.accepted += len(facts) + len(rows)
+        self._baseline.accept(urgent, later)
+        self.accepted += len(facts) + len(later) + len(rows)
         self._note_links(links)
+
+    async def release(self) -> None:
+        """Send up a portion of first "off"s while hardly an alarm is under way; called again and again."""
+        under_way = self._spool.next_seq(Lane.ALARM) - await self._spool.lowest(Lane.ALARM)
+        if not len(self._baseline) or under_way > PORTION // 2:
+            return
+        alarms = self._baseline.take(PORTION)
+        try:
+            await self._spool.append([self._alarm(alarm) for alarm in alarms], [])
+        except SpoolFullError:
+            self._baseline.give_back(alarms)
 
     def own_event(self, kind: str, detail: Detail) -> DeviceEvent:
         """Make an event of the node itself."""

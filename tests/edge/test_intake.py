@@ -13,7 +13,7 @@ from edge.clock import BUILD_MS, ClockGuard
 from edge.disk_reserve import CHUNK_BYTES
 from edge.driver import DeviceAlarm, DeviceEvent, Reading
 from edge.errors import SpoolFullError
-from edge.intake import Intake, Inventory
+from edge.intake import PORTION, Intake, Inventory
 from edge.spool import Spool
 from tests.edge.clocks import FakeClock
 
@@ -169,3 +169,60 @@ async def test_on_a_full_disk_the_reflex_still_sees_and_the_device_is_not_answer
     await bench.spool.acknowledge(Lane.ALARM, kept)
     await bench.intake.deliver([link])
     assert (await bench.events())[-1].kind == "link_down"
+
+
+def smoke(number: int, *, is_on: bool) -> DeviceAlarm:
+    return DeviceAlarm(f"smoke-{number}", "fire", is_on, 1_790_000_000_000)
+
+
+async def alarms(bench: Bench) -> list[tuple[str, bool]]:
+    found = [decode_alarm(item) for _, item in await bench.spool.outgoing(Lane.ALARM, 1, 9999)]
+    return [(alarm.device, alarm.is_active) for alarm in found]
+
+
+async def test_a_fire_stands_before_a_thousand_levels_told_for_the_first_time(bench: Bench) -> None:
+    await bench.intake.deliver([smoke(number, is_on=False) for number in range(1_000)])
+    await bench.intake.release()
+    await bench.intake.deliver([smoke(500, is_on=True)])
+    for _ in range(3):
+        await bench.intake.release()
+    told = await alarms(bench)
+    assert told.index(("smoke-500", True)) <= PORTION
+    assert len(told) <= 2 * PORTION, "what waits must not fill a lane that does not move"
+
+
+async def test_every_first_off_is_told_once_the_lane_moves_and_none_after_its_on(
+    bench: Bench,
+) -> None:
+    await bench.intake.deliver([smoke(number, is_on=False) for number in range(100)])
+    await bench.intake.deliver([smoke(7, is_on=True), smoke(7, is_on=False), smoke(7, is_on=True)])
+    told: list[tuple[str, bool]] = []
+    for _ in range(20):
+        await bench.intake.release()
+        told += await alarms(bench)
+        await bench.spool.acknowledge(Lane.ALARM, bench.spool.next_seq(Lane.ALARM) - 1)
+    assert told[:3] == [("smoke-7", True), ("smoke-7", False), ("smoke-7", True)]
+    assert sorted(told[3:]) == sorted((f"smoke-{n}", False) for n in range(100) if n != 7)
+
+
+async def test_an_off_after_its_on_never_waits(bench: Bench) -> None:
+    await bench.intake.deliver([smoke(1, is_on=True), smoke(1, is_on=False)])
+    await bench.intake.deliver([smoke(2, is_on=True)])
+    await bench.intake.deliver([smoke(2, is_on=False)])
+    assert await alarms(bench) == [
+        ("smoke-1", True), ("smoke-1", False), ("smoke-2", True), ("smoke-2", False),
+    ]  # fmt: skip
+
+
+async def test_a_first_off_waits_on_while_the_disk_is_full(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_facts: object, _rows: object) -> None:
+        raise SpoolFullError("full")
+
+    await bench.intake.deliver([smoke(1, is_on=False)])
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.spool, "append", full)
+        await bench.intake.release()
+    await bench.intake.release()
+    assert await alarms(bench) == [("smoke-1", False)]
