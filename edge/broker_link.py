@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -64,7 +65,10 @@ class BrokerLink:
             LinkLostError: no receipt.
         """
         try:
-            await self._client.publish(topic, payload, qos=1, retain=is_retained, timeout=PUBLISH_S)
+            async with asyncio.timeout(PUBLISH_S):
+                await self._client.publish(topic, payload, qos=1, retain=is_retained)
+        except TimeoutError as error:
+            raise LinkLostError(f"publishing: no receipt within {PUBLISH_S:g} s") from error
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             raise LinkLostError(f"publishing: {error}") from error
 
@@ -75,7 +79,10 @@ class BrokerLink:
             LinkLostError: the broker did not confirm, or refused one of them.
         """
         try:
-            granted = await self._client.subscribe([(topic, 1) for topic in topics])
+            async with asyncio.timeout(CONNECT_S):
+                granted = await self._client.subscribe([(topic, 1) for topic in topics])
+        except TimeoutError as error:
+            raise LinkLostError(f"subscribing: no answer within {CONNECT_S:g} s") from error
         except (aiomqtt.MqttError, OSError) as error:
             raise LinkLostError(f"subscribing: {error}") from error
         if any((code if isinstance(code, int) else code.value) >= 128 for code in granted):
@@ -131,7 +138,9 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
             clean_session=True,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
             keepalive=KEEPALIVE_S,
-            timeout=CONNECT_S,
+            # The time-outs are ours: those of aiomqtt use asyncio.wait_for, which before Python 3.12
+            # forgets a cancellation that comes in the same moment as the answer.
+            timeout=math.inf,
             max_inflight_messages=INFLIGHT,
             max_queued_incoming_messages=INBOX,
             tls_context=_tls_context(address.tls) if address.tls else None,
@@ -140,7 +149,8 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         client.pending_calls_threshold = INFLIGHT
-        await client.__aenter__()
+        async with asyncio.timeout(CONNECT_S):
+            await client.__aenter__()
     except (aiomqtt.MqttError, OSError, TimeoutError) as error:
         where = f"{address.host}:{address.port} as {address.username}"
         reason = str(error) or "no answer in time"

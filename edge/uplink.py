@@ -6,9 +6,10 @@ line an alarm stands behind some kilobytes, never behind a window of data.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -109,8 +110,8 @@ class Uplink:
             connects = self.state.connects
             try:
                 await self._session()
-            except* LinkLostError as group:
-                self._went_down(_first(group))
+            except LinkLostError as error:
+                self._went_down(str(error))
             if self.state.connects > connects:
                 pause = BACKOFF_S[0]
             await asyncio.sleep(pause * (0.5 + self._jitter() / 2))
@@ -173,12 +174,20 @@ class Uplink:
         log.info("uplink up", broker=f"{self._options.address.host}:{self._options.address.port}")
 
     async def _work(self, link: BrokerLink) -> None:
+        parts = {
+            "hear": partial(self._hear, link),
+            "watch": partial(self._watch, link),
+            "forget": self._forget,
+            **{lane.value: partial(self._send_lane, link, lane) for lane in Lane},
+        }
+        session: list[asyncio.Task[None]] = []
+        lost: list[str] = []
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._hear(link), name="uplink.hear")
-            tasks.create_task(self._watch(link), name="uplink.watch")
-            tasks.create_task(self._forget(), name="uplink.forget")
-            for lane in Lane:
-                tasks.create_task(self._send_lane(link, lane), name=f"uplink.{lane}")
+            for name, part in parts.items():
+                watched = _until_lost(part, session, lost)
+                session.append(tasks.create_task(watched, name=f"uplink.{name}"))
+        if lost:
+            raise LinkLostError(lost[0])
 
     async def _say_farewell(self, link: BrokerLink) -> None:
         try:
@@ -322,6 +331,24 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
             await event.wait()
     except TimeoutError:
         return
+
+
+async def _until_lost(
+    part: Callable[[], Coroutine[None, None, None]],
+    session: "list[asyncio.Task[None]]",
+    lost: list[str],
+) -> None:
+    """Run one part of a session, and end all others when the link is lost.
+
+    The group that holds them sees no error: before Python 3.13 one that ends by an error of its own
+    forgets a cancellation that comes at the same moment, and the node would never stop.
+    """
+    try:
+        await part()
+    except* LinkLostError as group:
+        lost.append(_first(group))
+        for task in session:
+            task.cancel()
 
 
 def _first(group: BaseExceptionGroup[LinkLostError]) -> str:
