@@ -203,6 +203,8 @@ def link_fact(
     if edge is None or not edge.is_online:
         since = edge.online_since if edge else None
         return LinkFact(LinkState.UNKNOWN, since, "edge offline", device.edge)
+    if device.id == edge.id:
+        return LinkFact(LinkState.UP, edge.online_since, "online")
     gateway = devices.get(device.gateway) if depth > 0 and device.gateway else None
     if gateway is not None:
         above = link_fact(gateway, devices, edges, depth=depth - 1)

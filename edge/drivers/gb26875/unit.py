@@ -77,7 +77,8 @@ class Unit:
             model="gb26875-uitd",
             name=self.settings.name,
             place=self.settings.place,
-            period_s=self._listener.heartbeat_s,
+            # A heartbeat proves the link and carries no value; the states come with every refresh.
+            period_s=self._listener.refresh_s,
         )
         for component in self.settings.components:
             yield DeviceBirth(

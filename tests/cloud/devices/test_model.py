@@ -64,6 +64,13 @@ def test_behind_a_broken_gateway_a_detector_is_unknown_not_down() -> None:
     assert (fact.state, fact.via) == (LinkState.UNKNOWN, "g")
 
 
+def test_an_edge_node_is_itself_a_device_with_its_connection_as_its_link() -> None:
+    fact = link_fact(device("e"), {}, {"e": edge()})
+    assert fact.state is LinkState.UP
+    assert liveness(ValueState.NONE, fact) is Liveness.LIVE
+    assert link_fact(device("e"), {}, {"e": edge(is_online=False)}).state is LinkState.UNKNOWN
+
+
 def test_gateways_in_a_circle_end() -> None:
     devices = {"a": device("a", "b"), "b": device("b", "a")}
     assert link_fact(devices["a"], devices, {"e": edge()}).state is LinkState.UP
