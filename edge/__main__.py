@@ -1,14 +1,15 @@
 """The commands of the edge node: `linli edge run | check-config | decode | schema | status`."""
 
 import asyncio
-import binascii
+import codecs
 import difflib
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
@@ -28,6 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The edge node: reads devices, keeps everything on disk, acts, publishes.",
 )
+USAGE: Final = 2
+# What people and tools put between the digits.
+_NOT_DIGITS: Final = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|\\x|[:,\-]")
+_NOT_HEX: Final = re.compile(r"[^0-9a-fA-F]")
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file (YAML).")]
 
 
@@ -50,9 +55,9 @@ def _set_up_logging() -> None:
     )
 
 
-def _refuse(error: Exception) -> typer.Exit:
+def _refuse(error: Exception, code: int = 1) -> typer.Exit:
     typer.echo(str(error), err=True)
-    return typer.Exit(1)
+    return typer.Exit(code)
 
 
 @app.command()
@@ -84,45 +89,69 @@ def check_config(config: ConfigOption) -> None:
 def decode(
     kind: Annotated[str, typer.Argument(help="Kind of driver: gb26875, modbus …")],
     file: Annotated[str, typer.Argument(help="File, or - for standard input.")] = "-",
+    *,
+    pretty: Annotated[
+        bool, typer.Option(help="Spread every object over lines, for people.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option(help="Take the bytes as they are, also when they look like hex text.")
+    ] = False,
 ) -> None:
-    """Decode captured frames: hex a line, or raw bytes in; one JSON object a line out."""
+    """Decode captured frames: hex a line (several frames are fine), or raw bytes in; one JSON object a line out.
+
+    Each object has `ok` and `consumed`, then the decoded fields or `error`. Spaces, `:`, `-`, `,`, `0x` and either case
+    are read; blank lines and lines that begin with # are passed over. Ends with 0 when everything was decoded, 1 when
+    something was not or there was nothing, 2 when the command itself is wrong.
+    """
     found = driver_kinds().get(kind)
     if found is None:
         known = sorted(driver_kinds())
         close = difflib.get_close_matches(kind, known, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-        raise _refuse(ValueError(f"no driver kind {kind!r} ({hint})"))
+        raise _refuse(ValueError(f"no driver kind {kind!r} ({hint})"), USAGE)
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise _refuse(error) from None
-    is_good = True
-    for row in decode_capture(found, content):
+        raise _refuse(error, USAGE) from None
+    rows = found.decode(content) if raw else decode_capture(found, content)
+    is_good, count = True, 0
+    for count, row in enumerate(rows, 1):  # noqa: B007 - told after the loop
         is_good = is_good and row.ok
-        typer.echo(json.dumps(row_json(row), ensure_ascii=False))
+        typer.echo(json.dumps(row_json(row), ensure_ascii=False, indent=2 if pretty else None))
+    if not count:
+        raise _refuse(ValueError("nothing to decode: no line of hex and no bytes"))
     raise typer.Exit(0 if is_good else 1)
 
 
 def decode_capture(kind: DriverKind, content: bytes) -> Iterator[CaptureRow]:
     """Decode text of hex lines, or bytes as they were captured when it is no text."""
-    try:
-        text = content.decode("ascii")
-    except UnicodeDecodeError:
-        yield from kind.decode(content)
-        return
-    if any(not (char.isprintable() or char.isspace()) for char in text):
+    text = _as_text(content)
+    if text is None:
         yield from kind.decode(content)
         return
     for line in text.splitlines():
-        digits = "".join(line.split()).replace(":", "").replace("-", "")
+        digits = "".join(_NOT_DIGITS.sub("", line).split())
         if not digits or line.lstrip().startswith("#"):
             continue
-        try:
-            frame = binascii.unhexlify(digits)
-        except binascii.Error as error:
-            yield CaptureRow(ok=False, consumed=0, fields={}, error=f"not hexadecimal: {error}")
+        wrong = _NOT_HEX.search(digits)
+        if wrong or len(digits) % 2:
+            reason = repr(wrong[0]) if wrong else f"{len(digits)} digits are half a byte too many"
+            yield CaptureRow(ok=False, consumed=0, fields={}, error=f"not hexadecimal: {reason}")
             continue
-        yield from kind.decode(frame)
+        yield from kind.decode(bytes.fromhex(digits))
+
+
+def _as_text(content: bytes) -> str | None:
+    """Read a capture as text, also with a mark of Windows editors in front; None when it holds other bytes."""
+    encoding = (
+        "utf-16" if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+    )
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    is_text = all(char.isprintable() or char.isspace() for char in text)
+    return text if is_text else None
 
 
 def row_json(row: CaptureRow) -> dict[str, object]:

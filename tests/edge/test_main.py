@@ -48,6 +48,12 @@ SPY = DriverKind("spy", DriverSettings, lambda *_: None, _spy)  # type: ignore[a
         (b"@@\x01##", ["4040012323"]),
         (b"40 4\n", [None]),
         (b"hello\n4040\n", [None, "4040"]),
+        (b"0x40 0x01,0x00\n\\x40\\x02\n40-40:aB\n", ["400100", "4002", "4040ab"]),
+        ("# 烟感\n4040\r\n".encode(), ["4040"]),
+        ("4040\n".encode("utf-16"), ["4040"]),
+        (b"\xef\xbb\xbf4040", ["4040"]),
+        (b" \n\t\n", []),
+        (b"", []),
     ],
 )
 def test_hex_lines_and_raw_captures_are_told_apart(
@@ -67,8 +73,31 @@ def test_decode_prints_one_json_object_a_frame() -> None:
 
 def test_an_unknown_kind_gets_the_close_name() -> None:
     done = CliRunner().invoke(app, ["decode", "modbsu"], input="")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "did you mean 'modbus'?" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "\n# only a note\n"])
+def test_nothing_to_decode_is_said_and_not_taken_for_success(text: str) -> None:
+    done = CliRunner().invoke(app, ["decode", "gb26875"], input=text)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "nothing to decode" in done.stderr
+
+
+def test_a_line_that_is_not_hex_names_what_is_wrong() -> None:
+    done = CliRunner().invoke(app, ["decode", "gb26875"], input="4040 zz\n404\n")
+    errors = [json.loads(line)["error"] for line in done.stdout.splitlines()]
+    assert errors == ["not hexadecimal: 'z'", "not hexadecimal: 3 digits are half a byte too many"]
+
+
+def test_bytes_that_look_like_hex_are_taken_as_they_are_when_told_so() -> None:
+    frame = "1103007C00020743"
+    pretty = CliRunner().invoke(app, ["decode", "modbus", "--pretty"], input=frame)
+    assert (pretty.exit_code, json.loads(pretty.stdout)["unit"]) == (0, 17)
+    assert len(pretty.stdout.splitlines()) > 5
+    raw = CliRunner().invoke(app, ["decode", "modbus", "--raw"], input=frame)
+    assert raw.exit_code == 1
+    assert json.loads(raw.stdout)["consumed"] == len(frame)
 
 
 @pytest.fixture

@@ -62,6 +62,31 @@ def test_application_data_from_elsewhere_decodes(case: dict[str, Any]) -> None:
     assert bool(app.error) == (case["kind"] == "invalid_app")
 
 
+@pytest.mark.parametrize("case", of_kind("decode_app", "invalid_app"), ids=lambda case: case["id"])
+def test_application_data_pasted_alone_is_read_as_such(case: dict[str, Any]) -> None:
+    (row,) = decode(bytes.fromhex(case["frame_hex"]))
+    assert row.ok == (case["kind"] == "decode_app")
+    assert row.fields["layer"] == "app"
+    assert row.consumed == len(case["frame_hex"]) // 2
+    assert holds(case["expected"], dict(row.fields))
+
+
+def test_requests_pasted_alone_are_read_too_and_text_may_hold_a_start_marker() -> None:
+    for case in of_kind("encode_app"):
+        (row,) = decode(bytes.fromhex(case["expected"]["app_hex"]))
+        assert (row.ok, row.fields["type_flag"]) == (True, case["input"]["type_flag"])
+    (row,) = decode(bytes((26, 1, 4)) + b"@@ab")
+    assert (row.ok, row.fields["objects"]) == (True, [{"config": "@@ab"}])
+
+
+@given(st.sampled_from(of_kind("decode_app")), st.data())
+def test_half_application_data_gives_no_object(case: dict[str, Any], data: st.DataObject) -> None:
+    whole = bytes.fromhex(case["frame_hex"])
+    cut = data.draw(st.integers(1, len(whole) - 1))
+    rows = list(decode(whole[:cut]))
+    assert not any(row.ok or row.fields.get("objects") for row in rows)
+
+
 def test_bytes_without_a_start_are_skipped_whole() -> None:
     (case,) = of_kind("invalid")
     (row,) = decode(bytes.fromhex(case["frame_hex"]))
