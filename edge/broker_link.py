@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-import math
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,6 +51,22 @@ class Will:
     payload: bytes
 
 
+@contextmanager
+def _heeding_cancellation() -> Iterator[None]:
+    """See that a cancellation that comes while aiomqtt waits is not forgotten.
+
+    It waits with asyncio.wait_for, which before Python 3.12 drops one that comes in the same moment
+    as the answer; the node would then never stop.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
 class BrokerLink:
     """One open connection."""
 
@@ -65,10 +80,10 @@ class BrokerLink:
             LinkLostError: no receipt.
         """
         try:
-            async with asyncio.timeout(PUBLISH_S):
-                await self._client.publish(topic, payload, qos=1, retain=is_retained)
-        except TimeoutError as error:
-            raise LinkLostError(f"publishing: no receipt within {PUBLISH_S:g} s") from error
+            with _heeding_cancellation():
+                await self._client.publish(
+                    topic, payload, qos=1, retain=is_retained, timeout=PUBLISH_S
+                )
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             raise LinkLostError(f"publishing: {error}") from error
 
@@ -79,10 +94,8 @@ class BrokerLink:
             LinkLostError: the broker did not confirm, or refused one of them.
         """
         try:
-            async with asyncio.timeout(CONNECT_S):
+            with _heeding_cancellation():
                 granted = await self._client.subscribe([(topic, 1) for topic in topics])
-        except TimeoutError as error:
-            raise LinkLostError(f"subscribing: no answer within {CONNECT_S:g} s") from error
         except (aiomqtt.MqttError, OSError) as error:
             raise LinkLostError(f"subscribing: {error}") from error
         if any((code if isinstance(code, int) else code.value) >= 128 for code in granted):
@@ -138,9 +151,7 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
             clean_session=True,
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
             keepalive=KEEPALIVE_S,
-            # The time-outs are ours: those of aiomqtt use asyncio.wait_for, which before Python 3.12
-            # forgets a cancellation that comes in the same moment as the answer.
-            timeout=math.inf,
+            timeout=CONNECT_S,
             max_inflight_messages=INFLIGHT,
             max_queued_incoming_messages=INBOX,
             tls_context=_tls_context(address.tls) if address.tls else None,
@@ -149,7 +160,7 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         client.pending_calls_threshold = INFLIGHT
-        async with asyncio.timeout(CONNECT_S):
+        with _heeding_cancellation():
             await client.__aenter__()
     except (aiomqtt.MqttError, OSError, TimeoutError) as error:
         where = f"{address.host}:{address.port} as {address.username}"
@@ -161,7 +172,8 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
         # Fetches the reason of a lost connection, which asyncio would else report as never retrieved.
         with suppress(aiomqtt.MqttError, TimeoutError):
             async with asyncio.timeout(0.01):
-                await anext(client.messages)
-        with suppress(aiomqtt.MqttError, OSError, TimeoutError):
+                async for _ in client.messages:
+                    pass
+        with suppress(aiomqtt.MqttError, OSError, TimeoutError), _heeding_cancellation():
             async with asyncio.timeout(CLOSE_S):
                 await client.__aexit__(None, None, None)

@@ -174,7 +174,7 @@ class Uplink:
         log.info("uplink up", broker=f"{self._options.address.host}:{self._options.address.port}")
 
     async def _work(self, link: BrokerLink) -> None:
-        parts = {
+        parts: dict[str, Callable[[], Coroutine[None, None, None]]] = {
             "hear": partial(self._hear, link),
             "watch": partial(self._watch, link),
             "forget": self._forget,
