@@ -52,4 +52,4 @@ class Baseline:
 
 
 def _key(alarm: DeviceAlarm) -> Hashable:
-    return alarm.device_id, alarm.kind, alarm.detail.get("scope")
+    return alarm.device_id, alarm.kind, alarm.detail.get("is_sum")

@@ -27,6 +27,7 @@ from cloud.alerts.model import (
 from cloud.alerts.moves import TOLD_EVERY_MS, About, Register
 from cloud.alerts.presence import Presence
 from cloud.alerts.rule import EVERYTHING, NOTHING, Judgement, Rule
+from cloud.alerts.summing import SUM, Summer, is_sum
 from contract.messages import Quality
 
 RECENT_IDS: Final = 16
@@ -54,6 +55,7 @@ class Engine:
         self.register = Register()
         self._presence = Presence(self.register, directory, now.steady)
         self._combiner = Combiner(self.register)
+        self._summer = Summer(self.register)
         self.rules: dict[str, Rule] = {}
         self._by_metric: dict[tuple[str, str], tuple[Rule, ...]] = {}
         self._set_rules(rules)
@@ -75,6 +77,7 @@ class Engine:
             fitted = _fit(condition, rule)
             self.register.restore(fitted)
             self._presence.restored(fitted)
+            self._summer.restored(fitted, self.device(fitted.subject))
         self.register.dirty.clear()
 
     def change_rules(self, rules: Sequence[Rule], now: Instant) -> RuleChange:
@@ -148,7 +151,8 @@ class Engine:
         device = self.device(fact.device)
         out = self.heard(fact.device, fact.measured_at, now)
         for rule in self._hearing(device, fact.kind):
-            condition = self._condition(rule, fact.device, rule.zone_of(fact.kind))
+            zone = rule.zone_of(fact.kind) or (SUM if is_sum(fact) else "")
+            condition = self._condition(rule, fact.device, zone)
             mark = f"{fact.alarm_id}{'+' if fact.is_active else '-'}"
             if fact.alarm_id and mark in condition.recent_ids:
                 continue
@@ -229,13 +233,17 @@ class Engine:
     def _move(
         self, rule: Rule, before: Condition, after: Condition, about: About, now: Instant
     ) -> list[Transition]:
-        combined = self._combiner.follow(
-            rule, before, after, self.device(after.subject), about, now
+        device = self.device(after.subject)
+        is_single = after.zone != SUM
+        combined = (
+            self._combiner.follow(rule, before, after, device, about, now) if is_single else []
         )
         holder = None
         if not before.level and after.level:
-            holder = self._combiner.holder(rule, self.device(after.subject))
+            explained = None if is_single else self._summer.holder(after)
+            holder = explained or self._combiner.holder(rule, device)
         out = self.register.move(rule, before, after, about, now, holder=holder)
+        out += self._summer.follow(rule, after.key, device, now, is_repeat=about.is_repeat)
         if not out and self._value_is_old(before, after, now):
             out = [self.register.tell(What.VALUE, after, about, now)]
             self.register.conditions[after.key] = replace(

@@ -129,6 +129,8 @@ class AlertService:
             why = f"with alert {alert.id}"
             what = changed.handling.value
             ledger.put(changed, note_of(changed, at=now, who=who, what=what, why=why))
+            # A detector inside a confirmed fire may itself hold the sum that its panel told.
+            self._spread(connection, ledger, changed, who, now)
 
     # --- questions -----------------------------------------------------------------------------------
 

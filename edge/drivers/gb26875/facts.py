@@ -35,6 +35,9 @@ LEVELS_TOLD_FIRST: Final = frozenset(
 )
 """Kinds whose "off" is told at the first look after a start, since their alert may still be open."""
 
+SUMMED: Final = frozenset({"gas", *COMPONENT_BITS.values()})
+"""Kinds that a system says of its components, which say them too; the rest it says of itself."""
+
 Fields = Mapping[str, Any]
 
 
@@ -209,8 +212,9 @@ def _alarms(
                 )
             continue
         kind = "gas" if bit == FIRE_BIT and _is_gas(fields) else name
+        is_sum = _is_sum(place, kind)
         is_told = levels.change(
-            place.device_id,
+            f"{place.device_id} sum" if is_sum else place.device_id,
             kind,
             place.source,
             is_active=is_on,
@@ -225,9 +229,15 @@ def _alarms(
                 report.now_ms,
                 device_at,
                 is_test=is_test,
-                detail=detail,
+                detail={**detail, "is_sum": True} if is_sum else detail,
                 raw=report.raw if is_on else b"",
             )
+
+
+def _is_sum(place: _Place, kind: str) -> bool:
+    """Tell whether the bit repeats what a component says: one situation, which must not become two alerts."""
+    scope = place.detail["scope"]
+    return (scope == "system" and kind in SUMMED) or (scope == "uitd" and kind == "fire")
 
 
 def _times(device_at: int | None, report: Report) -> Detail:

@@ -193,3 +193,19 @@ def test_beyond_its_limit_a_rule_sums_up_and_never_stays_silent(world: World) ->
         world.alarm(name, "fault", on=False)
     world.wait(8)
     assert {alert.device for alert in world.alerts()} == {"smoke-6", "smoke-7"}
+
+
+def test_every_alarm_that_our_drivers_tell_has_a_rule_and_a_line_in_the_docs() -> None:
+    rules = ruleset.load(CONFIG / "rules")
+    kinds = {
+        1: "fire gas manual_call",
+        3: "fault power_fault mains_fault battery_fault low_battery bus_fault line_fault link_fault "
+        "tamper shielded supervisory",
+        4: "started feedback delay manual_mode",
+    }
+    page = (CONFIG.parent / "docs" / "alerts.md").read_text(encoding="utf-8")
+    for priority, names in kinds.items():
+        for name in names.split():
+            (rule,) = [rule for rule in rules if name in rule.watch.alarms]
+            assert rule.rank == priority
+            assert f"`{name}`" in page

@@ -173,3 +173,24 @@ def test_an_analog_value_without_metric_or_scale_is_refused(analog_value: dict[s
     component = {"id": "x", "zone": 1, "point": 9, "analogs": [analog_value]}
     with pytest.raises(ValueError, match=r"metric|scale"):
         Gb26875Settings.model_validate(entry(component))
+
+
+def test_a_sum_is_told_apart_from_what_the_device_says_of_itself() -> None:
+    there = unit()
+    system = bytes((1, 1, 1, 1)) + (1 << 1 | 1 << 8 | 1).to_bytes(2, "little") + NOW
+    on = {a.kind: a.detail.get("is_sum") for a in say(there, system) if getattr(a, "is_active", 0)}
+    assert on == {"fire": True, "mains_fault": None}
+
+
+def test_a_sum_that_ends_does_not_end_an_unknown_component() -> None:
+    there = unit()
+    system = bytes((1, 1, 1, 1)) + (3).to_bytes(2, "little") + NOW
+    over = bytes((1, 1, 1, 1)) + (1).to_bytes(2, "little") + NOW
+    say(there, system)
+    say(there, component_state(3, zone=4, point=77), serial=2)
+    found = [a for a in say(there, over, serial=3) if isinstance(a, DeviceAlarm)]
+    assert [(a.kind, a.is_active, a.detail["is_sum"]) for a in found] == [("fire", False, True)]
+    gone = say(there, component_state(1, zone=4, point=77), serial=4)
+    assert [(a.kind, a.detail.get("is_sum")) for a in gone if isinstance(a, DeviceAlarm)] == [
+        ("fire", None)
+    ]
