@@ -1,21 +1,24 @@
 """`linli up`: start the whole demonstration community, show its health, stop it cleanly; `--check` proves it."""
 
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from linli.up.client import ApiClient, ApiError
 from linli.up.health import community_health, listens
-from linli.up.home import LOOPBACK, Home, Network, Ports, choose_ports
+from linli.up.home import LOOPBACK, Home, HomeError, Network, Ports, choose_ports, claimed
 from linli.up.parts import (
     Community,
     FirstLogin,
@@ -28,18 +31,25 @@ from linli.up.proof import ProofError, prove, wait_for_devices, wait_until
 from linli.up.show import HealthBoard, hop_table
 
 PROJECT: Final = Path(__file__).parents[2]
-FLEET_SIZE: Final = {"full": 964, "small": 0}
+INTERRUPTED: Final = 130
 
 app = typer.Typer()
 # A log or a pipe has no width of its own; the table of hops needs this much.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
 
 
+class Scale(StrEnum):
+    """How much of the community is simulated."""
+
+    FULL = "full"
+    SMALL = "small"
+
+
 class _StopRequestedError(Exception):
-    """SIGTERM came: stop as for Ctrl-C."""
+    """SIGTERM or a closed terminal: stop as for Ctrl-C."""
 
 
-def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+def _on_stop_signal(_number: int, _frame: FrameType | None) -> None:
     raise _StopRequestedError
 
 
@@ -56,7 +66,9 @@ def up(
     web_port: Annotated[
         int, typer.Option(help="Port of the web pages; the next free one when taken.")
     ] = 8600,
-    scale: Annotated[str, typer.Option(help="full: all 964 devices; small: a handful.")] = "full",
+    scale: Annotated[
+        Scale, typer.Option(help="full: all 964 devices; small: a handful.")
+    ] = Scale.FULL,
     embedded_broker: Annotated[
         bool, typer.Option(help="Use amqtt even where Mosquitto is installed.")
     ] = False,
@@ -64,33 +76,52 @@ def up(
     """Start broker, cloud, ingest worker, four edge nodes and the simulated fleet on this machine (loopback only)."""
     if context.invoked_subcommand is not None:
         return
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    with ExitStack() as stack:
-        root = (
-            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="linli-")))
-            if check
-            else home
-        )
-        place = Home(root.resolve(), choose_ports(web_port))
-        code = _run(place, scale, embedded_broker=embedded_broker, check=check)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_stop_signal)
+    root = Path(tempfile.mkdtemp(prefix="linli-")) if check else home.resolve()
+    code = _guarded(root, web_port, scale, embedded_broker=embedded_broker, check=check)
+    if check and code != 1:
+        shutil.rmtree(root, ignore_errors=True)
+    elif check:
+        _say(f"logs and stores of this failed proof are kept in {root}")
     raise typer.Exit(code)
 
 
-def _run(home: Home, scale: str, *, embedded_broker: bool, check: bool) -> int:
-    community: Community | None = None
+def _say(text: str, style: str | None = None) -> None:
+    # A closed terminal or pipe must not keep the parts from being stopped.
+    with suppress(OSError, SystemExit):
+        console.print(text, style=style, soft_wrap=True)
+
+
+def _guarded(root: Path, web_port: int, scale: Scale, *, embedded_broker: bool, check: bool) -> int:
+    """Run in a folder that is nobody else's and turn what goes wrong on purpose into words."""
     try:
-        console.print(f"[bold]Linli[/] · {home.root}")
-        broker = prepare_community(home, PROJECT, scale, embedded_broker=embedded_broker)
-        login = prepare_database(home, PROJECT)
-        community = start_community(home, PROJECT, broker, console.print)
-        community.login = login
-        client = ApiClient(home.ports.web)
-        board = HealthBoard(console)
+        place = Home(root, choose_ports(web_port))
+        with claimed(root, place.ports.web):
+            return _run(place, scale, embedded_broker=embedded_broker, check=check)
+    except (KeyboardInterrupt, _StopRequestedError):
+        return INTERRUPTED if check else 0
+    except (HomeError, StartError, ProofError, ApiError, RuntimeError, OSError) as error:
+        _say(f"[bold red]failed[/] {escape(str(error))}")
+        return 1
 
-        def tick() -> None:
-            community.supervisor.watch()
-            board.show(community_health(community, client))
 
+def _run(home: Home, scale: Scale, *, embedded_broker: bool, check: bool) -> int:
+    _say(f"[bold]Linli[/] · {home.root}")
+    _say("  writing the fleet, secrets and broker files …")
+    broker = prepare_community(home, PROJECT, scale.value, embedded_broker=embedded_broker)
+    _say("  bringing the database up to date …")
+    login = prepare_database(home, PROJECT)
+    community = start_community(home, PROJECT, broker, _say)
+    community.login = login
+    client = ApiClient(home.ports.web)
+    board = HealthBoard(console)
+
+    def tick() -> None:
+        community.supervisor.watch()
+        board.show(community_health(community, client))
+
+    try:
         wait_until(
             lambda: listens(home.ports.web),
             90,
@@ -103,19 +134,16 @@ def _run(home: Home, scale: str, *, embedded_broker: bool, check: bool) -> int:
         while True:
             tick()
             time.sleep(1)
-    except (KeyboardInterrupt, _StopRequestedError):
-        return 0
-    except (StartError, ProofError, ApiError, RuntimeError) as error:
-        console.print(f"[bold red]failed[/] {error}", style=None)
-        if community is not None:
-            _print_log_tails(home)
-        return 1
+    except (ProofError, ApiError, StartError):
+        _print_log_tails(home)
+        raise
     finally:
-        if community is not None:
-            _stop(community)
+        _stop(community)
 
 
 def _greet(home: Home, login: FirstLogin | None) -> None:
+    if not (PROJECT / "dashboards" / "dist").is_dir():
+        _say("\n  [yellow]the web pages are not built: call make web[/]")
     console.print(f"\n  open   [bold]http://127.0.0.1:{home.ports.web}[/]")
     if login is not None:
         console.print(
@@ -123,9 +151,14 @@ def _greet(home: Home, login: FirstLogin | None) -> None:
         )
     else:
         console.print(
-            "  login  as before; forgotten: linli cloud set-password admin --config …/cloud/cloud.yaml"
+            f"  login  as before; forgotten: linli cloud set-password admin --config {_short(home.cloud_config)}",
+            soft_wrap=True,
         )
     console.print("  Ctrl-C stops everything.\n")
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _check(
@@ -145,7 +178,7 @@ def _check(
     live = wait_for_devices(client, expected, tick)
     console.print(f"\n{live} of {expected} devices are live. Four emergencies begin.\n")
     rows = prove(community, client, tick)
-    console.print(hop_table(rows))
+    console.print(hop_table(rows, console.width))
     console.print(
         "[bold green]passed[/] every emergency was seen on the event stream; the gas valve was closed by its edge"
     )
@@ -163,13 +196,13 @@ def _print_log_tails(home: Home) -> None:
 
 def _stop(community: Community) -> None:
     # A second Ctrl-C while stopping must not leave parts behind.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    console.print("stopping …")
+    _say("stopping …")
     if community.simulator is not None:
         community.simulator.closed.set()
     stubborn = community.supervisor.stop()
-    console.print(f"stopped{', killed: ' + ', '.join(stubborn) if stubborn else ' cleanly'}")
+    _say(f"stopped{', killed: ' + ', '.join(stubborn) if stubborn else ' cleanly'}")
 
 
 @app.command()
@@ -183,7 +216,9 @@ def prepare(
     web_bind: Annotated[str, typer.Option(help="Address the web pages listen on.")] = "127.0.0.1",
     web_port: Annotated[int, typer.Option(min=1, max=65535)] = 8600,
     field_port: Annotated[int, typer.Option(min=1024, max=60000)] = 20000,
-    scale: Annotated[str, typer.Option()] = "full",
+    scale: Annotated[
+        Scale, typer.Option(help="full: all 964 devices; small: a handful.")
+    ] = Scale.FULL,
     serial: Annotated[
         bool, typer.Option(help="Serial lines on ptys; not across containers.")
     ] = True,
@@ -196,4 +231,8 @@ def prepare(
     home = Home(
         folder.resolve(), Ports(broker=broker_port, web=web_port, field=field_port), network
     )
-    prepare_community(home, PROJECT, scale, embedded_broker=False)
+    try:
+        prepare_community(home, PROJECT, scale.value, embedded_broker=False)
+    except (StartError, OSError) as error:
+        _say(f"[bold red]failed[/] {escape(str(error))}")
+        raise typer.Exit(1) from None

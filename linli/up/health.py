@@ -3,12 +3,17 @@
 import json
 import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from linli.up.client import ApiClient, ApiError
+from linli.up.clock import now_ms
 from linli.up.home import LOOPBACK
 from linli.up.parts import Community
 from linli.up.processes import Part
+
+STATUS_AGE_MS: Final = 15_000
+CAUGHT_UP: Final = 500
+"""So many unsent messages are a second's burst at a start; more is a backlog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,19 @@ def _edge_row(part: Part, community: Community) -> Health:
         status = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return _row(part, "starting", "opening its lines")
+    if now_ms() - status["at"] > STATUS_AGE_MS:
+        # Left behind by the run before, or the node hangs.
+        return _row(part, "starting", "has not told its status yet")
     devices, link = status["devices"], status["link"]
     lanes = ("alarm", "event", "data", "backfill")
     waiting = sum(status["spool"].get(lane, 0) for lane in lanes)
-    is_fine = link["is_up"] and devices["live"] == devices["total"]
+    is_fine = link["is_up"] and devices["live"] == devices["total"] and waiting <= CAUGHT_UP
     uplink = (
         "uplink up"
         if link["is_up"]
         else f"uplink down: {link['last_error'] or 'not yet connected'}"
     )
-    detail = (
-        f"{devices['live']} of {devices['total']} devices answer, {uplink}, {waiting} messages wait"
-    )
+    detail = f"{devices['live']} of {devices['total']} devices answer, {uplink}"
+    if waiting > CAUGHT_UP:
+        detail += f", {waiting} to send"
     return _row(part, "ok" if is_fine else "starting", detail)

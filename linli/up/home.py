@@ -1,7 +1,12 @@
 """The folder of one demonstration: secrets, configurations, stores, logs. What is missing is made anew."""
 
+import fcntl
+import os
 import secrets
+import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +15,12 @@ import yaml
 
 CLOUD_USER: Final = "linli-cloud"
 LOOPBACK: Final = "127.0.0.1"
+NEEDED_MB: Final = 300
+_ELSEWHERE: Final = "choose another folder with --home"
+
+
+class HomeError(RuntimeError):
+    """The folder cannot be used: show the words, which say what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,37 @@ class Home:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         with config.open(encoding="utf-8") as text:
             return str(yaml.load(text, Loader=loader)["edge"]["id"])  # noqa: S506 - a safe loader, in C where built
+
+
+@contextmanager
+def claimed(root: Path, web_port: int) -> Iterator[None]:
+    """Make the folder this launcher's own until the end of the block; also after kill -9 it is free again.
+
+    Raises:
+        HomeError: another launcher has it, it cannot be written, or its disk is nearly full.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / "in-use").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise HomeError(f"cannot write {root}: {error.strerror}; {_ELSEWHERE}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise HomeError(f"{root} is in use by {holder}; stop it, or {_ELSEWHERE}") from None
+        free_mb = shutil.disk_usage(root).free // 1_000_000
+        if free_mb < NEEDED_MB:
+            raise HomeError(
+                f"only {free_mb} MB are free on the disk of {root}, {NEEDED_MB} MB are needed; "
+                f"make room, or {_ELSEWHERE}"
+            )
+        lock.truncate(0)
+        lock.write(f"`linli up`, process {os.getpid()}, http://{LOOPBACK}:{web_port}")
+        lock.flush()
+        yield
 
 
 def choose_ports(web: int, field_ports: int = 120) -> Ports:

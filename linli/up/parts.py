@@ -78,8 +78,8 @@ class SimulatorLink:
         process.stdin.flush()
 
 
-def run_once(home: Home, cwd: Path, *arguments: str) -> str:
-    """Run one `linli …` command to its end and give what it printed.
+def run_once(home: Home, cwd: Path, *arguments: str, is_secret: bool = False) -> str:
+    """Run one `linli …` command to its end and give what it printed, which goes into the log unless it is secret.
 
     Raises:
         StartError: it failed; with its last lines.
@@ -88,7 +88,8 @@ def run_once(home: Home, cwd: Path, *arguments: str) -> str:
         linli(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, check=False
     )
     with (home.logs / "setup.log").open("a", encoding="utf-8") as log:
-        log.write(f"$ linli {' '.join(arguments)}\n{done.stdout}{done.stderr}\n")
+        shown = "" if is_secret else done.stdout
+        log.write(f"$ linli {' '.join(arguments)}\n{shown}{done.stderr}\n")
     if done.returncode != 0:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise StartError(f"`linli {' '.join(arguments[:2])}` failed:\n{tail}")
@@ -120,16 +121,10 @@ def prepare_community(home: Home, cwd: Path, scale: str, *, embedded_broker: boo
 
 def prepare_database(home: Home, cwd: Path) -> FirstLogin | None:
     """Bring the database up to date and the site's places into it; gives the first login when it was made now."""
-    printed = run_once(home, cwd, "cloud", "migrate", "--config", str(home.cloud_config), "--json")
-    run_once(
-        home,
-        cwd,
-        "cloud",
-        "import-site",
-        str(home.fleet / "site.yaml"),
-        "--config",
-        str(home.cloud_config),
-    )
+    config = str(home.cloud_config)
+    printed = run_once(home, cwd, "cloud", "migrate", "--config", config, "--json", is_secret=True)
+    site = str(home.fleet / "site.yaml")
+    run_once(home, cwd, "cloud", "import-site", site, "--config", config)
     for line in printed.splitlines():
         if line.startswith("{"):
             made = json.loads(line).get("first_login")
@@ -144,6 +139,17 @@ def start_community(
     """Start broker, cloud, ingest worker, simulator and edge nodes, in the order in which they need each other."""
     supervisor = Supervisor(cwd, say)
     community = Community(home, supervisor, broker)
+    try:
+        _start_parts(community)
+    except BaseException:
+        # Ctrl-C in the middle of the start: half a community must not stay behind.
+        supervisor.stop()
+        raise
+    return community
+
+
+def _start_parts(community: Community) -> None:
+    home, supervisor, broker = community.home, community.supervisor, community.broker
     cloud = str(home.cloud_config)
     supervisor.start(Part("broker", broker.argv, home.logs / "broker.log"))
     supervisor.start(
@@ -167,4 +173,3 @@ def start_community(
         supervisor.start(
             Part(edge, linli("edge", "run", "--config", str(config)), home.logs / f"{edge}.log")
         )
-    return community

@@ -139,7 +139,11 @@ def prove(community: Community, client: ApiClient, tick: Callable[[], None]) -> 
         unheard = [
             EMERGENCIES[what] for what, event in started.items() if match(event, watch) is None
         ]
-        return f"not started by the simulator: {silent}; no alert for: {unheard} {listener.error}"
+        came = [f"{a.view['rule']} {a.view['device']}" for a in watch.snapshot()]
+        return (
+            f"not started by the simulator: {silent}; no alert for: {unheard}; "
+            f"alerts that came: {came[:20]} {listener.error}"
+        )
 
     try:
         wait_until(complete, ALERTS_WITHIN_S, tick, missing)
