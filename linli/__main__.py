@@ -71,8 +71,11 @@ def _load(part: Part) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the `linli` command."""
-    build(sys.argv[1:])()
+    """Run the `linli` command; Ctrl-C while it is still being loaded is no error to show."""
+    try:
+        build(sys.argv[1:])()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":
