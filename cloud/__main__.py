@@ -70,7 +70,7 @@ def opened(settings: CloudSettings, *, must_be_current: bool = True) -> Iterator
     Raises:
         UnavailableError: it is not at the revision this version needs.
     """
-    from cloud.kit import migrations  # noqa: PLC0415 - Alembic takes 0.3 s to import
+    from cloud.kit import migrations
 
     database = Database(cloud_settings.database_url(settings))
     try:
@@ -82,7 +82,7 @@ def opened(settings: CloudSettings, *, must_be_current: bool = True) -> Iterator
 
 
 def _prepared(config: Path) -> CloudSettings:
-    from cloud.kit import logging  # noqa: PLC0415 - only long-running commands log
+    from cloud.kit import logging
 
     settings = cloud_settings.load(config)
     logging.configure(settings.log.level, settings.log.format)
@@ -92,8 +92,8 @@ def _prepared(config: Path) -> CloudSettings:
 @app.command()
 def serve(config: ConfigFile = _DEFAULT) -> None:
     """Serve the API, the event stream and the web pages until told to stop."""
-    from cloud import app as web  # noqa: PLC0415 - FastAPI takes 0.5 s to import
-    from cloud.kit import web_server  # noqa: PLC0415
+    from cloud import app as web
+    from cloud.kit import web_server
 
     with told():
         settings = _prepared(config)
@@ -119,10 +119,10 @@ def migrate(
     as_json: AsJson = False,
 ) -> None:
     """Bring the database up to date; on the first start also make the administrator and print the password once."""
-    from cloud.kit import migrations  # noqa: PLC0415
-    from cloud.kit.password import Passwords  # noqa: PLC0415
-    from cloud.notify import journal  # noqa: PLC0415
-    from cloud.people.accounts import Accounts  # noqa: PLC0415
+    from cloud.kit import migrations
+    from cloud.kit.password import Passwords
+    from cloud.notify import journal
+    from cloud.people.accounts import Accounts
 
     with told():
         settings = cloud_settings.load(config)
@@ -149,7 +149,7 @@ def migrate(
 @app.command("check-config")
 def check_config(config: ConfigFile = _DEFAULT, *, as_json: AsJson = False) -> None:
     """Check the settings and everything they name; print every mistake with its line."""
-    from cloud.alerts import ruleset  # noqa: PLC0415
+    from cloud.alerts import ruleset
 
     try:
         settings = cloud_settings.load(config)
@@ -182,8 +182,8 @@ def add_user(
     as_json: AsJson = False,
 ) -> None:
     """Add a person with a generated password, printed once, to be changed at the first login."""
-    from cloud.kit.password import Passwords  # noqa: PLC0415
-    from cloud.people.accounts import Accounts  # noqa: PLC0415
+    from cloud.kit.password import Passwords
+    from cloud.people.accounts import Accounts
 
     with told(), opened(cloud_settings.load(config)) as database:
         accounts = Accounts(database, clock=SystemClock(), passwords=Passwords())
@@ -204,8 +204,8 @@ def set_password(
     as_json: AsJson = False,
 ) -> None:
     """Give a person a new generated password, printed once; ends all their sessions."""
-    from cloud.kit.password import Passwords  # noqa: PLC0415
-    from cloud.people.accounts import SYSTEM, Accounts  # noqa: PLC0415
+    from cloud.kit.password import Passwords
+    from cloud.people.accounts import SYSTEM, Accounts
 
     with told(), opened(cloud_settings.load(config)) as database:
         accounts = Accounts(database, clock=SystemClock(), passwords=Passwords())
@@ -222,9 +222,9 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy database and series while everything runs, and check the copies."""
-    from cloud.errors import ConflictError  # noqa: PLC0415
-    from cloud.kit.backup import copy_database  # noqa: PLC0415
-    from cloud.series import backup as series_backup  # noqa: PLC0415
+    from cloud.errors import ConflictError
+    from cloud.kit.backup import copy_database
+    from cloud.series import backup as series_backup
 
     with told():
         settings = cloud_settings.load(config)
@@ -249,7 +249,7 @@ def openapi(
     out: Annotated[Path | None, typer.Option(help="Write to this file, not to stdout.")] = None,
 ) -> None:
     """Print the description of the API (OpenAPI 3.1), as in docs/openapi.json."""
-    from cloud.app import bare_app  # noqa: PLC0415
+    from cloud.app import bare_app
 
     _write(out, json.dumps(bare_app().openapi(), ensure_ascii=False, indent=1))
 
@@ -267,9 +267,9 @@ def make_migration(
     message: Annotated[str, typer.Argument(help="What changes, in a few words.")],
 ) -> None:
     """Write the next migration from what the code declares; for developers, in a checkout."""
-    import tempfile  # noqa: PLC0415
+    import tempfile
 
-    from cloud.kit import migrations  # noqa: PLC0415
+    from cloud.kit import migrations
 
     with told(), tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/app.db")
@@ -294,8 +294,8 @@ def import_site(
     config: ConfigFile = _DEFAULT,
 ) -> None:
     """Take over places, edges and positions from a site file; the same file again changes nothing."""
-    from cloud.devices import registry  # noqa: PLC0415
-    from cloud.devices.site import read_site  # noqa: PLC0415
+    from cloud.devices import registry
+    from cloud.devices.site import read_site
 
     with told():
         settings = cloud_settings.load(config)
@@ -313,8 +313,8 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Print what the present rules would have raised on the stored readings; changes nothing."""
-    from cloud import review  # noqa: PLC0415
-    from cloud.app import open_reader  # noqa: PLC0415
+    from cloud import review
+    from cloud.app import open_reader
 
     with told():
         settings = cloud_settings.load(config)
@@ -341,8 +341,8 @@ def replay(
 @app.command("verify-history")
 def verify_history(config: ConfigFile = _DEFAULT, *, as_json: AsJson = False) -> None:
     """Check that nobody rewrote the history of an alert; exit code 1 when somebody did."""
-    from cloud import review  # noqa: PLC0415
-    from cloud.alerts.service import AlertService  # noqa: PLC0415
+    from cloud import review
+    from cloud.alerts.service import AlertService
 
     with told(), opened(cloud_settings.load(config)) as database:
         alerts = AlertService(database=database, clock=SystemClock())
@@ -358,7 +358,7 @@ def verify_history(config: ConfigFile = _DEFAULT, *, as_json: AsJson = False) ->
 @app.command()
 def ingest(config: ConfigFile = _DEFAULT) -> None:
     """Take in, judge and store what the edge nodes send, until told to stop."""
-    from cloud import worker  # noqa: PLC0415
+    from cloud import worker
 
     with told():
         settings = _prepared(config)

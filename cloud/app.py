@@ -21,7 +21,7 @@ from cloud.ingest import api as ingest_api
 from cloud.ingest.api import OverviewService
 from cloud.kit.clock import Clock, SystemClock
 from cloud.kit.password import Passwords
-from cloud.kit.sql import Database
+from cloud.kit.sql import Database, DatabaseError
 from cloud.kit.web import ERRORS, App, Shell, compressed, handle_errors
 from cloud.kit.web_pages import serve_pages
 from cloud.people import api as people_api
@@ -222,7 +222,7 @@ async def _keep_house(cloud: Cloud) -> None:
     while True:
         try:
             gone = await asyncio.to_thread(forget_old, cloud)
-        except health.DatabaseError as error:
+        except DatabaseError as error:
             log.warning("housekeeping has to wait", error=str(error).split("\n", 1)[0])
         else:
             if gone:

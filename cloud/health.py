@@ -1,20 +1,18 @@
 """How the service does, for whoever watches it: open to all, so it tells states and ages and nothing else."""
 
 import importlib.metadata
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from cloud.ingest import store as ingest_store
+from cloud.ingest.model import WorkerPulse
 from cloud.kit.clock import Clock
-from cloud.kit.sql import Database
+from cloud.kit.sql import Database, DatabaseError
 from cloud.kit.web import ERRORS
 from cloud.notify import journal
 from cloud.screens.service import ScreenService
-from cloud.screens.store import DatabaseError
-
-__all__ = ["VERSION", "DatabaseError", "HealthService", "router"]
 
 VERSION: Final = importlib.metadata.version("linli")
 PULSE_LIMIT_MS: Final = 15_000
@@ -98,7 +96,7 @@ class HealthService:
         )
 
 
-def _ingest(pulses: list[Any], now: int) -> IngestHealth:
+def _ingest(pulses: list[WorkerPulse], now: int) -> IngestHealth:
     ages = [now - pulse.beat_at for pulse in pulses]
     heard = [pulse.last_message_at for pulse in pulses if pulse.last_message_at is not None]
     return IngestHealth(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cloud.alerts.model import Verdict
 from cloud.alerts.service import AlertService
 from cloud.alerts.view import AlertDetail, AlertPage, AlertView, HistoryView
-from cloud.people.api import AnyRole, OnDuty
+from cloud.people.permission import AnyRole, OnDuty
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"])
 

@@ -186,15 +186,15 @@ class Rule(Strict):
         """Tell by what else than the device an alarm of this kind is told apart."""
         return ""
 
-    def on_reading(self, condition: Condition, fact: ReadingFact) -> Judgement | None:  # noqa: ARG002
+    def on_reading(self, condition: Condition, fact: ReadingFact) -> Judgement | None:  # noqa: ARG002 - kinds override it
         """Judge a reading; None when it says nothing to this rule."""
         return None
 
-    def on_alarm(self, condition: Condition, fact: AlarmFact) -> Judgement | None:  # noqa: ARG002
+    def on_alarm(self, condition: Condition, fact: AlarmFact) -> Judgement | None:  # noqa: ARG002 - kinds override it
         """Judge a device's alarm bit; None when it says nothing to this rule."""
         return None
 
-    def on_event(self, condition: Condition, fact: EventFact) -> Judgement | None:  # noqa: ARG002
+    def on_event(self, condition: Condition, fact: EventFact) -> Judgement | None:  # noqa: ARG002 - kinds override it
         """Judge an event; None when it says nothing to this rule."""
         return None
 

@@ -30,6 +30,8 @@ Connection = sa.Connection
 
 
 class Database:
+DatabaseError: Final = sa.exc.DBAPIError
+"""The database refuses or is not there: what the driver raised, as SQLAlchemy wraps it."""
     """The application database: people, devices, alerts, marks, journal.
 
     Args:

@@ -9,30 +9,9 @@ from cloud.kit.web import ERRORS
 from cloud.people.accounts import Accounts, UserChange
 from cloud.people.audit_store import AuditRow
 from cloud.people.model import PASSWORD_MAX, Language, Principal, Role, Scope, User
-from cloud.people.permission import (
-    COOKIE,
-    Admin,
-    AnyRole,
-    Installer,
-    OnDuty,
-    Supervisor,
-    current_principal,
-)
+from cloud.people.permission import COOKIE, Admin, AnyRole
 from cloud.people.service import PeopleService, SignedIn
 from cloud.people.store import TokenRow
-
-__all__ = [
-    "COOKIE",
-    "Admin",
-    "AnyRole",
-    "Installer",
-    "OnDuty",
-    "Principal",
-    "Role",
-    "Supervisor",
-    "current_principal",
-    "router",
-]
 
 router: Final = APIRouter(prefix="/api", tags=["people"], responses=ERRORS)
 

@@ -11,7 +11,7 @@ import structlog
 
 from cloud.errors import InvalidError
 from cloud.kit.clock import Clock
-from cloud.kit.sql import Database
+from cloud.kit.sql import Database, DatabaseError
 from cloud.notify import journal
 from cloud.notify.journal import Entry, Head
 from cloud.people.model import Principal
@@ -150,7 +150,7 @@ class ScreenService:
         while not self._stop.wait(_RETRY_S if is_blind else self._watch.interval_s):
             try:
                 known, entries = self._look(known)
-            except (sqlite3.Error, store.DatabaseError) as error:
+            except (sqlite3.Error, DatabaseError) as error:
                 self._watch.forget()
                 if not is_blind:
                     log.warning("journal cannot be read", error=str(error))
@@ -215,7 +215,7 @@ class ScreenService:
         principals = {stream.principal for stream in feed.streams}
         try:
             valid = await asyncio.to_thread(self._people.still_valid, tuple(principals))
-        except store.DatabaseError as error:
+        except DatabaseError as error:
             log.warning("sessions cannot be checked", error=str(error))
             return 0
         asked = {principal.credential for principal in principals}
@@ -230,7 +230,7 @@ class ScreenService:
             await asyncio.sleep(UNSEEN_CHECK_S)
             try:
                 after = await loop.run_in_executor(self._journal_reader, self._unseen_step, after)
-            except store.DatabaseError as error:
+            except DatabaseError as error:
                 log.warning("receipts cannot be checked", error=str(error))
 
     def _unseen_step(self, after: int) -> int:

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from cloud.kit.sql import Connection, Database, insert, metadata
 
-DatabaseError: Final = sa.exc.DBAPIError
 _SCREENS_KEPT: Final = 5_000
 _SQLITE_POLL_S: Final = 0.01
 _SERVER_POLL_S: Final = 0.05

@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 
 from cloud.alerts.api import router
 from cloud.errors import CloudError
-from cloud.people.api import Principal, Role, current_principal
+from cloud.people.model import Principal, Role
+from cloud.people.permission import current_principal
 from tests.cloud.alerts.world import World
 
 
