@@ -27,11 +27,11 @@ metadata: Final = sa.MetaData(naming_convention=NAMING)
 """Every slice's `store.py` declares its tables on this; the migrations are tested to produce exactly it."""
 
 Connection = sa.Connection
+DatabaseError: Final = sa.exc.DBAPIError
+"""The database refuses or is not there: what the driver raised, as SQLAlchemy wraps it."""
 
 
 class Database:
-DatabaseError: Final = sa.exc.DBAPIError
-"""The database refuses or is not there: what the driver raised, as SQLAlchemy wraps it."""
     """The application database: people, devices, alerts, marks, journal.
 
     Args:
