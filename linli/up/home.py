@@ -113,7 +113,7 @@ def claimed(root: Path, web_port: int) -> Iterator[None]:
 
 
 def choose_ports(web: int, field_ports: int = 120) -> Ports:
-    """Find free ports: the wanted one for the web if it is free, else the next free one."""
+    """Find free ports: the wanted one for the web if it is free, else the next free one; 0 is any."""
     return Ports(broker=_free_port(), web=_first_free(web), field=_free_run(field_ports))
 
 
@@ -135,6 +135,8 @@ def _free_port() -> int:
 
 
 def _first_free(wanted: int) -> int:
+    if wanted == 0:
+        return _free_port()
     for port in range(wanted, wanted + 50):
         if _is_free(port):
             return port
@@ -142,8 +144,13 @@ def _first_free(wanted: int) -> int:
 
 
 def _free_run(length: int) -> int:
-    """Find `length` free ports in a row, below the range from which the system lends ports to clients."""
-    for start in range(20_000, 32_000, length):
+    """Find `length` free ports in a row, below the range from which the system lends ports to clients.
+
+    The search begins anywhere, so that two demonstrations started at once do not race for the same ports.
+    """
+    starts = list(range(20_000, 32_000, length))
+    first = secrets.randbelow(len(starts))
+    for start in starts[first:] + starts[:first]:
         if all(_is_free(start + offset) for offset in range(length)):
             return start
     raise RuntimeError(

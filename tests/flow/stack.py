@@ -85,7 +85,7 @@ class Stack:
 
 def start(root: Path, *, scale: str = "small", embedded_broker: bool = False) -> Stack:
     """Prepare and start everything in `root`; returns once the API answers a signed-in request."""
-    home = Home(root, choose_ports(18600))
+    home = Home(root, choose_ports(0))
     broker = prepare_community(home, ROOT, scale, embedded_broker=embedded_broker)
     login = prepare_database(home, ROOT)
     assert login is not None

@@ -45,6 +45,7 @@ class Bench:
         self.database = Database(f"sqlite:///{folder / 'app.db'}")
         with self.database.write() as connection:
             metadata.create_all(connection)
+            fed_table.create(connection)
         self.keeper = RememberingKeeper()
         self.worker: Worker | None = None
         self._thread: threading.Thread | None = None

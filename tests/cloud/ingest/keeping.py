@@ -6,13 +6,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from cloud.alerts.model import AlarmFact, EventFact
-from cloud.kit.sql import Connection, metadata
+from cloud.kit.sql import Connection
 from cloud.notify import journal
 from cloud.series.model import Row, SeriesKey
 
 fed_table = sa.Table(
     "test_fed",
-    metadata,
+    # Not the metadata of the service: its migrations are compared with that.
+    sa.MetaData(),
     sa.Column("n", sa.Integer, primary_key=True),
     sa.Column("what", sa.String(16), nullable=False),
     sa.Column("subject", sa.String(96), nullable=False),
