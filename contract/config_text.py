@@ -5,6 +5,7 @@ here. Pure: text in, values or mistakes out.
 """
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -17,6 +18,9 @@ Path = tuple[str | int, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
 DEPTH_LIMIT: Final = 40
 TEXT_LIMIT: Final = 8_388_608
+NUMBER_LIMIT: Final = 1 << 63
+_UNREADABLE: Final = re.compile("[\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""Halves of characters, which no file or database takes, and marks that make a text read otherwise than it is."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -92,16 +96,29 @@ class _Walker:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401 - this is the border where text becomes values
         try:
-            return self._constructor.construct_object(node)
-        except (yaml.YAMLError, ValueError, OverflowError) as error:
+            found = self._constructor.construct_object(node)
+        # A tag that does not fit its text makes PyYAML stumble in any of these ways.
+        except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError) as error:
             self._wrong(node, path, f"cannot be read: {error}")
             return None
+        if isinstance(found, str) and _UNREADABLE.search(found):
+            self._wrong(node, path, "holds half a character or a mark that turns text around")
+        if isinstance(found, int) and abs(found) >= NUMBER_LIMIT:
+            self._wrong(node, path, "is too large a number")
+            return None
+        return found
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            if _UNREADABLE.search(key):
+                self._wrong(key_node, path, "a key holds half a character or turns text around")
+                continue
             if key in found:
                 self._wrong(key_node, (*path, key), "is given twice", "remove one of them")
                 continue
@@ -127,7 +144,7 @@ def read_yaml(text: str, file: str) -> Document:
         )
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark else 0
