@@ -1,6 +1,7 @@
 """Entry point of the `linli` command: mounts the commands of the part that is asked for, and nothing else."""
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 from typing import Final
@@ -71,7 +72,11 @@ def _load(part: Part) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the `linli` command; Ctrl-C while it is still being loaded is no error to show."""
+    """Run the `linli` command; Ctrl-C while it is still being loaded is no error to show.
+
+    Whatever is written (databases with sessions, spools, backups, secrets) is for this user alone.
+    """
+    os.umask(0o077)
     try:
         build(sys.argv[1:])()
     except KeyboardInterrupt:
