@@ -208,7 +208,7 @@ def _linli(folder: Path) -> tuple[Any, Callable[[int], None]]:
     app = create_app(cloud)
     who = Principal("u", "u", "u", Role.DUTY, credential="c")
     app.dependency_overrides[current_principal] = lambda: who
-    cloud.people.still_valid = lambda _principals: frozenset({"c"})  # type: ignore[method-assign]
+    cloud.people.still_valid = lambda principals: frozenset({"c"})  # type: ignore[method-assign]  # noqa: ARG005
 
     return wrap(app, settings), lambda _seq: None
 

@@ -280,7 +280,7 @@ def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the shape that all bench
 def main() -> None:
     """Do what a child process is for; it ends when a line comes on stdin, and says what it did."""
     stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
+    threading.Thread(target=_until_told, args=(stop,), daemon=True).start()
     path = Path(sys.argv[2])
     if sys.argv[1] == "flood":
         samples: list[float] = []
@@ -290,6 +290,11 @@ def main() -> None:
         print(f"{held:,.0f} rows/s, append p99 {percentile(samples, 0.99) * 1e3:.0f} ms")
         return
     compactor_rows(path, stop)
+
+
+def _until_told(stop: threading.Event) -> None:
+    sys.stdin.readline()
+    stop.set()
 
 
 def compactor_rows(path: Path, stop: threading.Event) -> None:

@@ -21,7 +21,7 @@ from cloud.alerts.model import (
     Transition,
     What,
 )
-from cloud.alerts.rule import NOTHING, Rule
+from cloud.alerts.rule import Rule
 from cloud.alerts.settle import Scene, settle
 from cloud.kit.clock import Clock
 from cloud.kit.sql import Connection, Database
@@ -175,11 +175,17 @@ class AlertKeeper:
         """
         bands = self._bands
         touched = self._touched
-        nothing = NOTHING
         for row in rows:
             _, series, value, quality = row
-            low, high = bands.get(series, nothing)
-            if value is not None and low < value < high and not quality:
+            try:
+                low, high = bands[series]
+                is_quiet = low < value < high and not quality  # type: ignore[operator]  # caught below
+            except (
+                KeyError,
+                TypeError,
+            ):  # no band, or no value; asking first costs as much as the rest
+                is_quiet = False
+            if is_quiet:
                 touched[series] = row
             else:
                 self._judge(row, received_at, is_backfill=is_backfill)

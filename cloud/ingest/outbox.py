@@ -2,19 +2,22 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 import structlog
 
 from cloud.ingest import command_store
+from cloud.ingest.lanes import LaneKey
 from cloud.ingest.model import QueuedCommand
 from cloud.ingest.ports import Publisher
 from cloud.kit.clock import Clock
 from cloud.kit.sql import Database
 from contract.codec import encode
 from contract.ids import uuid7
-from contract.messages import Ack, Command, Detail, Lane
+from contract.messages import Ack, Command, Detail
 from contract.topics import Channel, topic
 
 REBIRTH_EVERY_MS: Final = 5_000
@@ -22,8 +25,14 @@ RESEND_MS: Final = 5_000
 QUESTION_LIFE_MS: Final = 30_000
 OWN_KEPT: Final = 2_000
 BATCH: Final = 200
+TOPICS_KEPT: Final = 10_000
 
 _log = structlog.get_logger(__name__)
+
+
+@lru_cache(TOPICS_KEPT)
+def _ack_topic(edge: str) -> str:
+    return topic(edge, Channel.ACK)
 
 
 class Outbox:
@@ -36,9 +45,13 @@ class Outbox:
         self._asked: dict[str, int] = {}
         self._sent: dict[str, int] = {}
 
-    def ack(self, edge: str, epoch: int, lane: Lane, high: int) -> None:
-        """Tell an edge up to where everything of a lane is stored."""
-        self._publisher.publish(topic(edge, Channel.ACK), encode(Ack(epoch, lane, high)))
+    def ack(self, marks: Iterable[tuple[LaneKey, int]]) -> None:
+        """Tell edges up to where everything of their lanes is stored."""
+        acks = [
+            (_ack_topic(key.edge), encode(Ack(key.epoch, key.lane, high))) for key, high in marks
+        ]
+        if acks:
+            self._publisher.publish_all(acks)
 
     def rebirth(self, edge: str) -> None:
         """Ask an edge for its birth, at most every 5 s."""

@@ -63,3 +63,7 @@ class Publisher(Protocol):
     def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Send, or tell that it is not possible just now."""
         ...
+
+    def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> bool:
+        """Send many (topic, payload) without assurance at once, or tell that it is not possible just now."""
+        ...

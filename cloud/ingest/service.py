@@ -32,7 +32,7 @@ from contract.messages import Lane
 URGENT_AT_ONCE: Final = 256
 BULK_AT_ONCE: Final = 128
 ROWS_LIMIT: Final = 60_000
-GROUP_S: Final = 0.02
+GROUP_S: Final = 0.05
 RETRY_S: Final = (0.05, 2.0)
 TRIES_BEFORE_SPLIT: Final = 3
 TRANSIENT: Final = frozenset({"OperationalError", "InterfaceError", "TimeoutError", "OSError"})
@@ -190,20 +190,17 @@ class Cycle:
             self._committed[key] = mark.seq
 
     def _acknowledge_marks(self, marks: Sequence[LaneMark]) -> None:
-        for mark in marks:
-            key = LaneKey(mark.edge, mark.epoch, Lane(mark.lane))
-            self._committed[key] = mark.seq
-            self._outbox.ack(*key, mark.seq)
+        highs = {LaneKey(mark.edge, mark.epoch, Lane(mark.lane)): mark.seq for mark in marks}
+        self._committed.update(highs)
+        self._outbox.ack(highs.items())
 
     def _acknowledge(self, lanes: set[LaneKey]) -> None:
         """Acknowledge lanes that were just committed, and again those that sent something twice."""
         for key in lanes:
             self._committed[key] = self._intake.book.lane(key).high
         again, self._intake.again = self._intake.again, set()
-        for key in again.union(lanes):
-            high = self._committed.get(key)
-            if high is not None:
-                self._outbox.ack(*key, high)
+        known = self._committed
+        self._outbox.ack([(key, known[key]) for key in again.union(lanes) if key in known])
 
     def _commit(self, work: Work) -> None:
         """Commit, and try until it succeeds; what can never be stored is refused after some tries."""

@@ -14,15 +14,15 @@ from typing import Any, Final, NamedTuple
 
 import paho.mqtt.client as paho
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud.kit.clock import Clock
+from cloud.kit.mqtt_stream import Message, StreamClient
 
 QUEUE_BYTES: Final = 67_108_864
 URGENT_LIMIT: Final = 20_000
 BULK_LIMIT: Final = 20_000
 BULK_ENDINGS: Final = ("/up/data", "/up/backfill")
-KEEPALIVE_S: Final = 20
+KEEPALIVE_S: Final = 10
 RECONNECT_S: Final = (0.2, 5.0)
 OUTBOX_LIMIT: Final = 2_000
 
@@ -69,19 +69,29 @@ class _Queue:
         self._bytes_out = 0
         self.dropped = 0
 
-    def put(self, item: Arrival) -> None:
-        size = len(item.payload) + len(item.topic)
+    def put(self, items: Sequence[Arrival]) -> None:
+        size = sum([len(item.payload) + len(item.topic) for item in items])
         waiting = self._bytes_in - self._bytes_out
-        if len(self._items) >= self._limit or waiting + size > self._bytes_limit:
-            self.dropped += 1
+        if len(self._items) + len(items) > self._limit or waiting + size > self._bytes_limit:
+            self._put_what_fits(items)
             return
+        self._items.extend(items)
         self._bytes_in += size
-        self._items.append(item)
+
+    def _put_what_fits(self, items: Sequence[Arrival]) -> None:
+        for item in items:
+            size = len(item.payload) + len(item.topic)
+            waiting = self._bytes_in - self._bytes_out
+            if len(self._items) >= self._limit or waiting + size > self._bytes_limit:
+                self.dropped += 1
+                continue
+            self._items.append(item)
+            self._bytes_in += size
 
     def take(self, most: int) -> list[Arrival]:
         items = self._items
         taken = [items.popleft() for _ in range(min(most, len(items)))]
-        self._bytes_out += sum(len(item.payload) + len(item.topic) for item in taken)
+        self._bytes_out += sum([len(item.payload) + len(item.topic) for item in taken])
         return taken
 
     def __len__(self) -> int:
@@ -102,10 +112,13 @@ class Inbox:
         self._bulk = _Queue(bulk_limit, bytes_limit)
         self._stirred = threading.Event()
 
-    def put(self, arrival: Arrival) -> None:
-        """Add a message, or drop and count it when its queue is full; never waits."""
-        queue = self._bulk if arrival.topic.endswith(BULK_ENDINGS) else self._urgent
-        queue.put(arrival)
+    def put(self, arrivals: Sequence[Arrival]) -> None:
+        """Add messages, or drop and count those whose queue is full; never waits."""
+        bulk = [arrival for arrival in arrivals if arrival.topic.endswith(BULK_ENDINGS)]
+        if len(bulk) < len(arrivals):
+            self._urgent.put([a for a in arrivals if not a.topic.endswith(BULK_ENDINGS)])
+        if bulk:
+            self._bulk.put(bulk)
         if not self._stirred.is_set():
             self._stirred.set()
 
@@ -161,9 +174,7 @@ class MqttLink:
         self._clock = clock
         self._on_connected = on_connected
         self._told_lost = False
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311
-        )
+        client = StreamClient(client_id, self._messages)
         client.username_pw_set(login.username, login.password)
         if login.tls:
             cert, key = login.tls.cert_file, login.tls.key_file
@@ -207,6 +218,10 @@ class MqttLink:
             return False
         return self._client.publish(topic, payload, qos=qos).rc == paho.MQTT_ERR_SUCCESS
 
+    def publish_all(self, messages: Sequence[Message]) -> bool:
+        """Hand many (topic, payload) of quality 0 over at once; see `publish`."""
+        return self._client.publish_all(messages)
+
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, code: Any, _p: Any) -> None:  # noqa: ANN401 - paho's callback
         if code.is_failure:
             if not self._told_lost:
@@ -237,9 +252,13 @@ class MqttLink:
             self._told_lost = True
             _log.warning("broker away", host=self._login.host, reason=reason)
 
+    def _messages(self, messages: list[Message]) -> None:
+        now = self._clock.now_ms()
+        self._inbox.put([Arrival(topic, payload, now) for topic, payload in messages])
+
     def _message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401 - paho's callback
         try:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "?"
-        self._inbox.put(Arrival(topic, bytes(message.payload), self._clock.now_ms()))
+        self._messages([(topic, bytes(message.payload))])

@@ -1,6 +1,6 @@
 """The nouns of the time series store and the port that every store fulfils."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -143,17 +143,6 @@ def parts_of(points: Iterable[Point], lattice: Grid) -> Iterator[Part]:
         if point.value is not None and lattice.start <= point.measured_at < lattice.end:
             start = lattice.bucket_of(point.measured_at)
             yield Part(start, 1, point.value, point.value, point.value)
-
-
-def newest_of(rows: Sequence[Row]) -> Mapping[int, Row]:
-    """Pick the row with the highest time of each series; of equals the last one."""
-    newest: dict[int, Row] = {}
-    known = newest.get
-    for row in rows:
-        other = known(row[1])
-        if other is None or row[0] >= other[0]:
-            newest[row[1]] = row
-    return newest
 
 
 class SeriesReads(Protocol):

@@ -15,7 +15,7 @@ from typing import Final
 
 from cloud.kit.hot import Connection
 from cloud.series.engine import Segment
-from cloud.series.model import LaneMark, Latest, Part, Point, Row, SeriesKey, newest_of
+from cloud.series.model import LaneMark, Latest, Part, Point, Row, SeriesKey
 
 _SCHEMA: Final = """
 create table if not exists hot_0(
@@ -72,7 +72,8 @@ _SEEK_ROWS: Final = 60
 """A jump costs as much as looking at so many rows (measured: 3.4 µs against 0.05 µs)."""
 
 _IDS_AT_ONCE: Final = 500
-_KEY: Final = operator.itemgetter(0, 1)
+_TIME: Final = operator.itemgetter(0)
+_SERIES: Final = operator.itemgetter(1)
 
 
 def create(connection: Connection) -> None:
@@ -110,9 +111,11 @@ def append(
 ) -> None:
     """Store rows, newest values and marks; inside the caller's transaction."""
     (active,) = connection.execute("select active from state").fetchone()
-    # In key order neighbouring rows meet the same page; the sort is stable, so the last of equal keys still wins.
-    _insert(connection, _ADD.format(n=active), sorted(rows, key=_KEY), "")
-    newest = newest_of(rows)
+    # In order of time neighbouring rows meet the same page, for a page holds all series of some moments; ordering them
+    # by series too costs four times as much and saves nothing. The sort is stable: the last of equal keys wins.
+    ordered = sorted(rows, key=_TIME)
+    _insert(connection, _ADD.format(n=active), ordered, "")
+    newest = dict(zip(map(_SERIES, ordered), ordered, strict=True))
     heads = [(*newest[series], received_at) for series in sorted(newest)]
     _insert(
         connection,

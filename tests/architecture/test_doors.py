@@ -17,7 +17,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "alembic": ("cloud/kit/",),
     "duckdb": ("cloud/kit/duck.py",),
     "influxdb_client": ("cloud/kit/influx.py",),
-    "paho": ("cloud/kit/mqtt.py",),
+    "paho": ("cloud/kit/mqtt.py", "cloud/kit/mqtt_stream.py"),
     "argon2": ("cloud/kit/password.py",),
     "apscheduler": ("cloud/kit/schedule.py",),
     "amqtt": ("cloud/kit/broker.py",),

@@ -162,7 +162,10 @@ def test_killing_ingest_and_compactor_at_random_moments_loses_nothing(tmp_path: 
         first.kill()
         for process in (first, second):
             process.kill()
-            out, _ = process.communicate(timeout=30)
+            # Not `communicate`: it would pass over what `readline` has already taken from the pipe.
+            assert process.stdout is not None
+            out = process.stdout.read()
+            process.communicate(timeout=30)
             if process is writer and out:
                 lines = [line for line in out.split("\n")[:-1] if line]
                 acknowledged = int(lines[-1]) if lines else acknowledged
