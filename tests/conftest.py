@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-# A deadline measures the neighbours on a shared machine, not the code; the same examples every time make a failure a fact.
+# A deadline measures the neighbours on a shared machine, not the code; the same examples make a failure a fact.
 settings.register_profile(
     "linli",
     deadline=None,
