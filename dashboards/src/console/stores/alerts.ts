@@ -115,12 +115,16 @@ export const useAlertsStore = defineStore('alerts', () => {
   const verify = (id: string, verdict: Verdict, note: string): Promise<Outcome> => command(id, () => api.verify(id, verdict, note))
   const close = (id: string, verdict: Verdict | null, note: string): Promise<Outcome> => command(id, () => api.close(id, verdict, note))
 
+  const comment = (id: string, note: string): Promise<Outcome> => command(id, () => api.comment(id, note))
+
   function start(): void {
+    sound.duty(true)
     client.start()
   }
 
   function stop(): void {
     client.stop()
+    sound.duty(false)
     sound.require(null, false)
     sound.lost(false)
     picture.value = emptyPicture
@@ -129,6 +133,12 @@ export const useAlertsStore = defineStore('alerts', () => {
 
   function signedIn(): void {
     client.signedIn()
+    windows.postMessage('signed_in')
+  }
+  // The cookie is one for all windows of a browser: where somebody signs in again, all go on.
+  const windows = new BroadcastChannel('linli.session')
+  windows.onmessage = () => {
+    if (feed.value.phase === 'expired') client.signedIn()
   }
 
   function onNotice(listen: (kind: 'device' | 'edge') => void): () => void {
@@ -136,5 +146,5 @@ export const useAlertsStore = defineStore('alerts', () => {
     return () => notices.delete(listen)
   }
 
-  return { open, counts, feed, trueAt, isLoaded, isTrue, beatAge, acknowledge, verify, close, start, stop, signedIn, onNotice }
+  return { open, counts, feed, trueAt, isLoaded, isTrue, beatAge, acknowledge, verify, close, comment, start, stop, signedIn, onNotice }
 })

@@ -33,11 +33,15 @@ export const useSessionStore = defineStore('session', () => {
     session.value = await api.signIn(username, password)
   }
 
+  async function changePassword(old: string, fresh: string): Promise<void> {
+    session.value = await api.changePassword(old, fresh)
+  }
+
   async function signOut(): Promise<void> {
     await api.signOut().catch(() => undefined)
     session.value = null
     isExpired.value = false
   }
 
-  return { session, isKnown, isExpired, mayHandle, restore, isSignedIn, signIn, signOut }
+  return { session, isKnown, isExpired, mayHandle, restore, isSignedIn, signIn, changePassword, signOut }
 })

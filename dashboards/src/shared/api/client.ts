@@ -11,6 +11,7 @@ import type {
   RawAlert,
   RawAlertDetail,
   RawAlertPage,
+  Receipt,
   Rejection,
   Series,
   Session,
@@ -85,12 +86,13 @@ async function allDevices(): Promise<DeviceRow[]> {
 
 const id = encodeURIComponent
 /** This page's own name, so that two desks of one person are two screens. */
-const SCREEN = `console-${Math.random().toString(36).slice(2, 10)}`
+export const SCREEN = `console-${Math.random().toString(36).slice(2, 10)}`
 
 export const api = {
   session: () => call<Session>('GET', '/session'),
   signIn: (username: string, password: string) => call<Session>('POST', '/session', { username, password }),
   signOut: () => call<void>('DELETE', '/session'),
+  changePassword: (old: string, fresh: string) => call<Session>('POST', '/session/password', { old, new: fresh }),
   openAlerts,
   alert: (alert: string) => call<RawAlertDetail>('GET', `/alerts/${id(alert)}`).then((alert) => normalAlert(alert)),
   acknowledge: (alert: string) => call<RawAlert>('POST', `/alerts/${id(alert)}/acknowledge`, {}).then((alert) => normalAlert(alert)),
@@ -98,6 +100,10 @@ export const api = {
     call<RawAlert>('POST', `/alerts/${id(alert)}/verify`, { verdict, note: note || null }).then((alert) => normalAlert(alert)),
   close: (alert: string, verdict: Verdict | null, note: string) =>
     call<RawAlert>('POST', `/alerts/${id(alert)}/close`, { verdict, note: note || null }).then((alert) => normalAlert(alert)),
+  comment: (alert: string, note: string) => call<RawAlert>('POST', `/alerts/${id(alert)}/comment`, { note }).then((alert) => normalAlert(alert)),
+  members: (alert: string) => call<RawAlert[]>('GET', `/alerts/${id(alert)}/members`).then((found) => found.map((one) => normalAlert(one))),
+  pastAlerts: (device: string) =>
+    call<RawAlertPage>('GET', `/alerts${query({ state: 'all', device, suppressed: 'true', limit: 20 })}`).then((page) => page.alerts.map((one) => normalAlert(one))),
   displayed: (epoch: number, seq: number) => call<void>('POST', '/feed/displayed', { epoch, seq, screen: SCREEN }),
   devices: allDevices,
   device: (device: string) => call<DeviceDetail>('GET', `/devices/${id(device)}`),
@@ -106,5 +112,6 @@ export const api = {
   places: () => call<Places>('GET', '/places'),
   edges: () => call<{ edges: EdgeRow[] }>('GET', '/edges'),
   rejections: () => call<{ rejections: Rejection[] }>('GET', '/ingest/rejections'),
+  receipts: () => call<{ receipts: Receipt[] }>('GET', '/feed/receipts'),
   overview: () => call<Overview>('GET', '/overview'),
 }

@@ -31,6 +31,7 @@ export type RawAlert = Schemas['AlertView']
 export type RawAlertDetail = Schemas['AlertDetail']
 export type Alert = Normal<RawAlert>
 export type AlertDetail = Normal<RawAlertDetail>
+export type HistoryLine = Schemas['HistoryLine']
 
 /** Open alerts as of journal number `seq`. */
 export interface AlertPage {
@@ -59,3 +60,4 @@ export type Places = Schemas['PlaceList']
 export type EdgeRow = Schemas['EdgeView']
 export type Rejection = Schemas['RejectionView']
 export type Overview = Schemas['OverviewView']
+export type Receipt = Schemas['ReceiptView']

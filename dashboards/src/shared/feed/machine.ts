@@ -90,7 +90,8 @@ export function step(state: FeedState, input: FeedInput): Step {
       return snapshot(state, input.at, input.epoch, input.seq)
     case 'snapshot_failed':
       return {
-        state: { ...state, isFetching: false, needsSnapshot: true, snapshotRetryAt: input.at + SNAPSHOT_RETRY_MS },
+        // The stream may go on, but nobody knows any more whether the list is whole.
+        state: { ...state, phase: state.phase === 'live' ? 'connecting' : state.phase, isFetching: false, needsSnapshot: true, snapshotRetryAt: input.at + SNAPSHOT_RETRY_MS },
         effects: [],
       }
   }

@@ -18,6 +18,7 @@ export class Siren {
   private playing: Pattern | null = null
   private priority: Priority | null = null
   private isLost = false
+  private isAllowed = true
   private mutedUntil = 0
   private unmuteTimer: ReturnType<typeof setTimeout> | null = null
   private isBroken = false
@@ -67,6 +68,13 @@ export class Siren {
     this.choose()
   }
 
+  /** Whether this window is the one that sounds; its self-test is heard all the same. */
+  allow(isAllowed: boolean): void {
+    if (this.isAllowed === isAllowed) return
+    this.isAllowed = isAllowed
+    this.choose()
+  }
+
   lost(isLost: boolean): void {
     this.isLost = isLost
     this.choose()
@@ -95,7 +103,7 @@ export class Siren {
   }
 
   private choose(): void {
-    if (this.isMuted) return this.loop(null)
+    if (this.isMuted || !this.isAllowed) return this.loop(null)
     const waiting = this.priority !== null && this.priority < 4 ? PATTERNS[this.priority as 1 | 2 | 3] : null
     this.loop(waiting ?? (this.isLost ? LOST : null))
   }

@@ -10,6 +10,9 @@ export interface TwoNames {
 export const placeName = (of: TwoNames, language: Language): string =>
   (language === 'zh-CN' ? of.place_name_zh || of.place_name_en : of.place_name_en || of.place_name_zh) || of.place
 
+/** What people call a device; the name of a bus is its port, which says nothing to anybody, so it goes by its id. */
+export const deviceName = (of: { kind: string; id: string; name: string }): string => (of.kind === 'line' ? of.id : of.name || of.id)
+
 export const titleOf = (of: { title_zh: string; title_en: string }, language: Language): string =>
   language === 'zh-CN' ? of.title_zh || of.title_en : of.title_en || of.title_zh
 

@@ -100,6 +100,8 @@ function band(points: readonly SeriesPoint[], look: TrendLook): Record<string, u
     {
       ...hidden,
       name: look.words.high,
+      // A peak of a second is what the chart is opened for: its edge is drawn, not only shaded.
+      lineStyle: { width: 1, color: look.colour('trend'), opacity: 0.55 },
       areaStyle: { color: look.colour('trend-band') },
       data: points.map((point) => [point[0], point[1] === null || point[3] === null ? null : point[3] - point[1]]),
     },
