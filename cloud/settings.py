@@ -62,14 +62,14 @@ class DatabaseSettings(_Part):
 class LocalSeries(_Part):
     """Time series in files of this machine: SQLite for what is hot, Parquet for what is closed."""
 
-    kind: Literal["local"] = "local"
+    kind: Literal["local"] = Field(default="local", description="Where readings are kept.")
     path: Path = Field(default=Path("series"), description="Folder of the series.")
 
 
 class InfluxSeries(_Part):
     """Time series in InfluxDB 2."""
 
-    kind: Literal["influx"]
+    kind: Literal["influx"] = Field(description="Where readings are kept.")
     url: str = Field(pattern=r"^https?://.+", max_length=500, description="http://host:8086")
     org: str = Field(min_length=1, max_length=100, description="Organisation in InfluxDB.")
     bucket: str = Field(min_length=1, max_length=100, description="Bucket that takes the readings.")

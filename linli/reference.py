@@ -1,16 +1,44 @@
-"""Writes docs/reference.md from the code itself: commands, metrics, kinds, error codes."""
+"""Writes docs/reference.md from the code itself: commands, settings, channels, metrics, kinds, error codes."""
 
 import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
-from typing import Any
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from typer.main import get_command
 
+from cloud import errors
+from cloud.devices.site import SiteFile
+from cloud.settings import json_schema as cloud_schema
+from contract.codec import DECODERS
 from contract.metrics import METRICS
+from edge.drivers.modbus.model import DeviceModel
+from edge.settings import schema as edge_schema
 from linli.__main__ import PARTS
+from linli.settings_table import Schema, settings_table
+
+FILES: Final[dict[str, tuple[str, Callable[[], Schema]]]] = {
+    "`edge.yaml`, the edge node": (
+        "`edge`, `uplink`, `spool` and `models` can be overridden by the environment: `LINLI_EDGE__UPLINK__HOST`.",
+        edge_schema,
+    ),
+    "`config/devices/*.yaml`, models of Modbus devices": (
+        "See [the page on Modbus](protocols/modbus.md).",
+        DeviceModel.model_json_schema,
+    ),
+    "`cloud.yaml`, the cloud service": (
+        "Each can be overridden by the environment: `LINLI_CLOUD__WEB__PORT`.",
+        cloud_schema,
+    ),
+    "`site.yaml`, the community": (
+        "Imported by `linli cloud import-site`.",
+        SiteFile.model_json_schema,
+    ),
+}
+"""The files an installer writes: what to know of each, and its schema."""
 
 
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - click's tree is untyped here
@@ -54,6 +82,34 @@ def option(parameter: Any) -> str:  # noqa: ANN401 - click's tree is untyped her
     return f"| `{names}` | {help_text} | {shown} |"
 
 
+def settings_section() -> Iterator[str]:
+    """Describe every setting of every file an installer writes; rules have a page of their own."""
+    yield "## Settings\n"
+    yield (
+        "A name in brackets is the kind for which a setting holds. Paths are relative to the file that "
+        "names them. Rules are described in [alerts](alerts.md).\n"
+    )
+    for title, (note, schema) in FILES.items():
+        yield f"### {title}\n"
+        yield f"{note}\n"
+        yield settings_table(schema())
+
+
+def channel_section() -> str:
+    """List what crosses the wire between edge and cloud."""
+    rows = []
+    for channel, decoder in DECODERS.items():
+        message = typing.get_type_hints(decoder)["return"]
+        meaning = inspect.cleandoc(message.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        rows.append(f"| `{channel.value}` | `{message.__name__}` | {meaning} |")
+    head = (
+        "## Channels\n\nTopics are `linli/1/{shard}/{edge}/{channel}`. "
+        "All fields stand in [asyncapi.yaml](asyncapi.yaml).\n\n"
+        "| channel | message | meaning |\n| --- | --- | --- |\n"
+    )
+    return head + "\n".join(rows) + "\n"
+
+
 def metric_section() -> str:
     """List the metrics."""
     rows = [
@@ -66,8 +122,6 @@ def metric_section() -> str:
 
 def error_section() -> str:
     """List the error codes an API answer may carry."""
-    from cloud import errors  # noqa: PLC0415 - the cloud's libraries are needed only here
-
     rows = []
     for _, kind in inspect.getmembers(errors, inspect.isclass):
         if issubclass(kind, errors.CloudError):
@@ -98,6 +152,8 @@ def reference() -> str:
     parts = [
         "# Reference\n\nWritten by `make schema` from the code; a test says when it is out of date.\n",
         *command_section(),
+        *settings_section(),
+        channel_section(),
         metric_section(),
         kind_section("Kinds of drivers", "edge.drivers"),
         kind_section("Kinds of rules", "cloud.alerts.rules"),
