@@ -1,0 +1,27 @@
+"""One running cloud for all failure tests of a run: starting it costs more than most of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.torture.core import Core
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    core = Core(tmp_path_factory.mktemp("torture"))
+    try:
+        core.start()
+        yield core
+    finally:
+        core.close()
+
+
+@pytest.fixture
+def core(cloud: Core) -> Iterator[Core]:
+    """Give the cloud without feeders; those that a test adds are gone after it."""
+    yield cloud
+    cloud.edge_wire.is_cut = cloud.ingest_wire.is_cut = False
+    for part in list(cloud.supervisor.parts):
+        if part.name not in {"broker", "cloud", "ingest"}:
+            cloud.remove(part.name)
