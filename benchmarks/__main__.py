@@ -16,7 +16,7 @@ from rich.table import Table
 import benchmarks
 
 Row = dict[str, Any]
-SKIP = {"__main__", "ingest_load"}
+SKIP = {"__main__", "ingest_load", "stand"}
 
 
 def names() -> list[str]:
