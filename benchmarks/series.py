@@ -271,7 +271,7 @@ def run(quick: bool) -> list[Result]:  # noqa: FBT001 - the shape that all bench
             *appends(folder, 300_000 if quick else 2_000_000),
             *amplification(folder, 100 if quick else 200),
             *queries(folder, 4 if quick else 20, 90, 20_000 if quick else 100_000, 40 if quick else 300),
-            *sustained(folder, 200_000, 10 if quick else 120),
+            *sustained(folder, 200_000, 10 if quick else 60),
         ]  # fmt: skip
     finally:
         shutil.rmtree(folder, ignore_errors=True)
