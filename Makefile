@@ -72,8 +72,12 @@ flow: setup-dev web  ## Only the tests from the simulator to the screen
 
 schema: setup-dev  ## Write the generated documents: JSON Schemas, OpenAPI, the web's API types
 	@$(BIN)/linli edge schema > config/edge.schema.json
+	@$(BIN)/linli cloud schema > config/cloud.schema.json
+	@$(BIN)/linli sim scenarios --schema > config/shuibei/scenario.schema.json
+	@$(BIN)/python -c 'import json; from edge.drivers.modbus.model import DeviceModel; print(json.dumps(DeviceModel.model_json_schema(), ensure_ascii=False, indent=2))' > config/devices/device-model.schema.json
 	@$(BIN)/python -c 'import json; from cloud.alerts.ruleset import schema; print(json.dumps(schema(), ensure_ascii=False, indent=2))' > config/rules.schema.json
 	@$(BIN)/linli cloud openapi > docs/openapi.json
+	@$(BIN)/python -c 'from linli import web; web.write_api_types(web.ensure_node())'
 	@$(BIN)/python -m linli.reference > docs/reference.md
 
 docs: setup-dev  ## Check the documents against the code

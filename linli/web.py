@@ -159,6 +159,17 @@ def build_pages(node: Node, dashboards: Path = DASHBOARDS) -> bool:
     return True
 
 
+def write_api_types(node: Node, dashboards: Path = DASHBOARDS) -> None:
+    """Write the pages' types of the API anew from `docs/openapi.json`."""
+    install_packages(node, dashboards)
+    program = "node_modules/openapi-typescript/bin/cli.js"
+    _run(
+        [str(node.program), program, "../docs/openapi.json", "-o", "src/shared/api/schema.d.ts"],
+        dashboards,
+        "openapi-typescript",
+    )
+
+
 def _run(command: list[str], folder: Path, step: str) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:

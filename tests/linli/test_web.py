@@ -67,6 +67,15 @@ def test_packages_are_installed_when_the_lock_changed(tmp_path: Path) -> None:
     assert "ci --ignore-scripts" in (folder / "calls").read_text()
 
 
+def test_the_types_of_the_api_come_from_the_stored_description(tmp_path: Path) -> None:
+    folder = a_workspace(tmp_path / "dashboards")
+    node = web.Node(
+        a_program(tmp_path, "node", 'echo "$@" > calls'), (str(a_program(tmp_path, "npm", ":")),)
+    )
+    web.write_api_types(node, folder)
+    assert "../docs/openapi.json -o src/shared/api/schema.d.ts" in (folder / "calls").read_text()
+
+
 def test_a_failed_step_tells_its_name_and_last_words_and_is_not_taken_for_done(
     tmp_path: Path,
 ) -> None:
