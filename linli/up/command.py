@@ -87,10 +87,14 @@ def up(
     raise typer.Exit(code)
 
 
-def _say(text: str, style: str | None = None) -> None:
-    # A closed terminal or pipe must not keep the parts from being stopped.
+def _say(text: str) -> None:
+    console.print(text, soft_wrap=True)
+
+
+def _say_last(text: str) -> None:
+    """Say it if there is still somebody to hear; a closed pipe must not keep the parts from being stopped."""
     with suppress(OSError, SystemExit):
-        console.print(text, style=style, soft_wrap=True)
+        _say(text)
 
 
 def _guarded(root: Path, web_port: int, scale: Scale, *, embedded_broker: bool, check: bool) -> int:
@@ -198,11 +202,11 @@ def _stop(community: Community) -> None:
     # A second Ctrl-C while stopping must not leave parts behind.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    _say("stopping …")
+    _say_last("stopping …")
     if community.simulator is not None:
         community.simulator.closed.set()
     stubborn = community.supervisor.stop()
-    _say(f"stopped{', killed: ' + ', '.join(stubborn) if stubborn else ' cleanly'}")
+    _say_last(f"stopped{', killed: ' + ', '.join(stubborn) if stubborn else ' cleanly'}")
 
 
 @app.command()
