@@ -4,7 +4,7 @@ import { computed, ref, shallowRef } from 'vue'
 import { api, ApiError } from '@/shared/api/client'
 import type { Alert, AlertPage, Verdict } from '@/shared/api/types'
 import { FeedClient } from '@/shared/feed/client'
-import { initialState, type FeedState } from '@/shared/feed/machine'
+import { initialState, SILENCE_MS, type FeedState } from '@/shared/feed/machine'
 import { emptyPicture, mergeAlert, mergeSnapshot, openAlerts } from '@/shared/feed/merge'
 import { compareAlerts, countByPriority, soundingPriority } from '@/shared/feed/order'
 import { useClockStore } from './clock'
@@ -48,6 +48,8 @@ export const useAlertsStore = defineStore('alerts', () => {
     onNotice: (kind) => notices.forEach((listen) => listen(kind)),
     onServerTime: (now) => clock.serverSays(now),
     onState: takeState,
+    // Tests wait for blindness often, and set it shorter before the page loads.
+    silenceMs: (globalThis as { linliSilenceMs?: number }).linliSilenceMs ?? SILENCE_MS,
   })
   const notices = new Set<(kind: 'device' | 'edge') => void>()
 

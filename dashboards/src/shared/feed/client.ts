@@ -16,6 +16,8 @@ export interface FeedPorts {
   onNotice(kind: 'device' | 'edge', body: unknown): void
   onServerTime(now: number): void
   onState(state: FeedState): void
+  /** After how long without a byte the list is no longer claimed to be true; ms. */
+  readonly silenceMs: number
 }
 
 const TICK_MS = 500
@@ -78,7 +80,7 @@ export class FeedClient {
   }
 
   private feed(input: FeedInput): void {
-    const { state, effects } = step(this.state, input)
+    const { state, effects } = step(this.state, input, this.ports.silenceMs)
     this.state = state
     for (const effect of effects) {
       if (effect === 'open') this.openStream()

@@ -68,14 +68,14 @@ export const initialState: FeedState = {
   behind: 0,
 }
 
-/** Give the next state and what must be done for it, in order. */
-export function step(state: FeedState, input: FeedInput): Step {
+/** Give the next state and what must be done for it, in order; `silenceMs` without a byte and the list counts as last known. */
+export function step(state: FeedState, input: FeedInput, silenceMs = SILENCE_MS): Step {
   switch (input.type) {
     case 'start':
     case 'signed_in':
       return settle(reopened({ ...state, phase: 'connecting' }, input.at), ['open'], input.at)
     case 'tick':
-      return state.phase === 'expired' ? { state, effects: [] } : tick(state, input.at)
+      return state.phase === 'expired' ? { state, effects: [] } : tick(state, input.at, silenceMs)
     case 'entry':
       return entry(state, input.at, input.epoch, input.seq)
     case 'beat':
@@ -97,12 +97,12 @@ export function step(state: FeedState, input: FeedInput): Step {
   }
 }
 
-function tick(state: FeedState, at: number): Step {
+function tick(state: FeedState, at: number, silenceMs: number): Step {
   if (state.retryAt !== null && at >= state.retryAt) {
     return settle(reopened(state, at), ['open'], at)
   }
   const heardAt = Math.max(state.byteAt ?? 0, state.openedAt ?? 0)
-  if (state.openedAt !== null && at - heardAt > SILENCE_MS) {
+  if (state.openedAt !== null && at - heardAt > silenceMs) {
     const next = reopened({ ...state, phase: 'stale' }, at)
     return { state: next, effects: ['close', 'open', 'probe_session'] }
   }

@@ -252,7 +252,7 @@ export const en: Messages = {
     abnormal: 'Abnormal',
     counted: '{shown} of {all}',
     none: 'No device matches',
-    pick: 'Choose a device to see its values and charts',
+    pick: 'Choose a device to see its values and charts, or begin with a kind',
     facts: 'Three facts',
     fact1: 'Age of its data',
     fact1Lead: 'when it was last heard of',

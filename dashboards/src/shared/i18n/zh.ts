@@ -250,7 +250,7 @@ export const zh = {
     abnormal: '异常',
     counted: '{shown} / {all} 台',
     none: '没有符合条件的设备',
-    pick: '选择一台设备看数值与曲线',
+    pick: '选择一台设备看数值与曲线，或从一类设备开始',
     facts: '三个事实',
     fact1: '数据新旧',
     fact1Lead: '最近一次收到它的数据',

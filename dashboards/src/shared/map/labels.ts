@@ -57,6 +57,6 @@ export function planLabels(blocks: readonly Block[]): Label[] {
       }
       const short = shortName(block.text)
       if (!short || widthOf(short) > block.width) return []
-      return [{ path: block.path, text: short, x, y: block.top + block.height / 2 + 4, isHot: block.isHot, isInside: true }]
+      return [{ path: block.path, text: short, x, y: block.top + block.height - 5, isHot: block.isHot, isInside: true }]
     })
 }
