@@ -31,7 +31,7 @@ CHANNELS: Final = {
     Lane.BACKFILL: Channel.BACKFILL,
 }
 PIPELINE: Final = {Lane.ALARM: 32, Lane.EVENT: 16, Lane.DATA: 4, Lane.BACKFILL: 1}
-BACKOFF_S: Final = (0.5, 10.0)
+BACKOFF_S: Final = (0.5, 5.0)
 STALL_S: Final = (30.0, 300.0)
 IDLE_S: Final = 1.0
 FAREWELL_S: Final = 0.5
@@ -104,7 +104,7 @@ class Uplink:
         self._backfill_at = 0.0
 
     async def run(self) -> None:
-        """Stay connected until cancelled; a lost link is tried again after 0.5 to 10 s."""
+        """Stay connected until cancelled; a lost link is tried again after 0.5 to 5 s."""
         pause = BACKOFF_S[0]
         while True:
             connects = self.state.connects

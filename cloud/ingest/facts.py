@@ -24,7 +24,7 @@ UNTRUSTED: Final = "time_untrusted"
 
 
 def is_possible(at: int, now: int) -> bool:
-    """Tell whether a time (Unix ms) can be meant: within the last 400 days and the next hour."""
+    """Tell whether a time (Unix ms) can be meant: within the last 400 days and the next two hours."""
     return now - OLDEST_MS <= at <= now + NEWEST_MS
 
 

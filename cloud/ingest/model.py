@@ -6,7 +6,7 @@ from typing import Final
 
 DAY_MS: Final = 86_400_000
 OLDEST_MS: Final = 400 * DAY_MS
-NEWEST_MS: Final = 3_600_000
+NEWEST_MS: Final = 2 * 3_600_000
 
 
 class Reason(StrEnum):

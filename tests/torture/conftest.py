@@ -21,7 +21,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
 def core(cloud: Core) -> Iterator[Core]:
     """Give the cloud without feeders; those that a test adds are gone after it."""
     yield cloud
-    cloud.edge_wire.is_cut = cloud.ingest_wire.is_cut = False
+    cloud.edge_wire.is_cut = cloud.ingest_wire.is_cut = cloud.edge_wire.is_refusing = False
     for part in list(cloud.supervisor.parts):
         if part.name not in {"broker", "cloud", "ingest"}:
             cloud.remove(part.name)

@@ -1,5 +1,6 @@
 """Broker, API and ingest worker with feeders instead of a simulator; every part can be killed, every wire cut."""
 
+import contextlib
 import json
 import os
 import random
@@ -7,7 +8,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Core:
         self.edge_wire = Wire(self.home.ports.broker)
         self.ingest_wire = Wire(self.home.ports.broker)
         self._names = [f"torture-edge-{n}" for n in range(EDGES)]
-        self._words = {name: secret(root / "secrets" / name) for name in self._names}
+        self.words = {name: secret(root / "secrets" / name) for name in self._names}
         self._used = 0
 
     def start(self) -> None:
@@ -50,7 +51,7 @@ class Core:
         write_cloud_config(home, ROOT)
         word = secret(home.cloud_config.parent / "secrets" / CLOUD_USER)
         broker = prepare(
-            home.broker, "127.0.0.1", home.ports.broker, {CLOUD_USER: word, **self._words}
+            home.broker, "127.0.0.1", home.ports.broker, {CLOUD_USER: word, **self.words}
         )
         config = str(home.cloud_config)
         document = yaml.safe_load(home.cloud_config.read_text())
@@ -60,7 +61,7 @@ class Core:
         import_site(home, self._names)
         self.begin("broker", broker.argv)
         self.begin("cloud", linli("cloud", "serve", "--config", config))
-        self.begin("ingest", linli("cloud", "ingest", "--config", config))
+        self.begin_worker()
         self.wait(lambda: self.client.call("GET", "/api/health"), "the API does not answer")
         login = next(
             json.loads(line)["first_login"] for line in printed.splitlines() if line.startswith("{")
@@ -71,21 +72,53 @@ class Core:
         """Start one part."""
         return self.supervisor.start(Part(name, argv, self.home.logs / f"{name}.log"))
 
+    def begin_worker(self, *faults: str) -> None:
+        """Start the ingest worker: the real command, or one with the faults that `tests.torture.worker` knows."""
+        config = str(self.home.cloud_config)
+        argv = linli("cloud", "ingest", "--config", config)
+        if faults:
+            argv = [sys.executable, "-m", "tests.torture.worker", config, *faults]
+        self.begin("ingest", argv)
+
+    @contextlib.contextmanager
+    def odd_worker(self, *faults: str) -> Iterator[None]:
+        """Let a worker with faults do the work for a while."""
+        self.remove("ingest")
+        self.begin_worker(*faults)
+        try:
+            yield
+        finally:
+            self.remove("ingest")
+            self.begin_worker()
+
     def close(self) -> None:
         """Stop everything."""
         self.supervisor.stop()
         self.edge_wire.close()
         self.ingest_wire.close()
 
-    def add_edge(self, **wishes: Any) -> str:
-        """Start one more feeder and give the name of its node; `wishes` are fields of its plan."""
-        name = self._names[self._used]
+    @property
+    def next_edge(self) -> str:
+        """Give the name of the node that will be added next."""
+        return self._names[self._used]
+
+    def add_edge(self, *, disk: Path | None = None, **wishes: Any) -> str:
+        """Start one more feeder and give the name of its node.
+
+        Args:
+            disk: where its spool lies, if not in its folder.
+            wishes: fields of its plan.
+        """
+        name = self.next_edge
         self._used += 1
         folder = self.folder(name)
         folder.mkdir()
+        if disk is not None:
+            (folder / "spool").symlink_to(disk)
         # A day ago, so that no reading is ever in the future, however long the run is.
         start = SystemClock().now_ms() - DAY_MS
-        plan = Plan(**{"edge": name, "port": self.edge_wire.port, "password": self._words[name], "start": start} | wishes)  # fmt: skip
+        given = {"port": self.edge_wire.port, "password": self.words[name], "start": start}
+        plan = Plan(edge=name, **(given | wishes))
         (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
         self.begin(name, [sys.executable, "-m", "tests.torture.feeder", str(folder)])
         self.wait((folder / "ready").exists, f"{name} does not start")
@@ -166,13 +199,13 @@ class Core:
             self.signal(edge, signal.SIGUSR1)
         for edge in edges:
             self.wait(
-                lambda edge=edge: (told := self.told(edge)) is not None and told.waiting == 0,
+                lambda edge=edge: (told := self.told(edge)) and told.is_quiet and told.waiting == 0,
                 lambda edge=edge: f"{edge}: {self.told(edge)}",
                 within_s,
             )
 
     def told(self, edge: str) -> Told | None:
-        """Give what a feeder tells since it has stopped feeding; None before."""
+        """Give what a feeder tells; None before it did."""
         file = self.folder(edge) / "told"
         return msgspec.json.decode(file.read_bytes(), type=Told) if file.exists() else None
 

@@ -4,8 +4,9 @@ Reading number k of a series has the value k and the time start + k × STEP_MS, 
 ledger row by row. A line goes to the ledger only after the spool has said that it is on disk; kill -9 may therefore
 leave at most one delivered batch outside the ledger, which the next life delivers again, byte for byte the same.
 
-Run: python -m tests.torture.feeder FOLDER, which holds plan.json (class Plan). SIGUSR1 ends the feeding and lets it
-tell in the file `told` what is still kept; SIGUSR2 makes it read the file `clock_ms`, by how much its clock is wrong.
+Run: python -m tests.torture.feeder FOLDER, which holds plan.json (class Plan). The file `told` says what is kept
+(class Told). SIGUSR1 ends the feeding, but not the sending; SIGUSR2 makes it read the file
+`clock_ms`, by how much its clock is wrong.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import msgspec
 from contract.codec import model_hash
 from contract.ids import uuid7
 from contract.messages import Alarm, Birth, DeviceBirth, Event, MetricBirth
+from edge import broker_link
 from edge.broker_link import BrokerAddress
 from edge.clock import SystemClock
 from edge.spool import Depth, Spool
@@ -40,11 +42,14 @@ class Plan(msgspec.Struct):
     batch: int = 1
     limit_mb: float = 512
     backfill_per_s: float = 200
+    keepalive_s: int = broker_link.KEEPALIVE_S
+    period_s: float = 3600.0
 
 
 class Told(msgspec.Struct):
-    """What a feeder that has stopped feeding still keeps, and how many readings it dropped for want of space."""
+    """What a feeder still keeps, how many readings it dropped for want of space, and whether it has stopped feeding."""
 
+    is_quiet: bool
     waiting: int
     dropped: int
 
@@ -67,7 +72,9 @@ class ShiftedClock(SystemClock):
 def devices(plan: Plan) -> tuple[list[DeviceBirth], list[MetricBirth]]:
     """Give the devices: one pressure transmitter a series, and the smoke detectors that will alarm once each."""
     pressure = [
-        DeviceBirth(id=f"{plan.edge}-pressure-{n}", kind="pressure", model="test", period_s=3600.0)
+        DeviceBirth(
+            id=f"{plan.edge}-pressure-{n}", kind="pressure", model="test", period_s=plan.period_s
+        )
         for n in range(plan.series)
     ]
     smoke = [
@@ -102,7 +109,9 @@ class Feeder:
         self.plan = msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
         self.folder = folder
         self.clock = ShiftedClock(folder / "clock_ms")
-        self.spool = Spool(folder / "spool.db", limit_mb=self.plan.limit_mb, clock=self.clock)
+        self.spool = Spool(
+            folder / "spool" / "spool.db", limit_mb=self.plan.limit_mb, clock=self.clock
+        )
         self.births, self.metrics = devices(self.plan)
 
     def birth(self) -> Birth:
@@ -161,12 +170,14 @@ class Feeder:
                 await self.spool.append([event], [])
             await asyncio.sleep(0.5)
 
-    async def tell(self) -> None:
+    async def tell(self, quiet: asyncio.Event) -> None:
         """Tell again and again what is still kept."""
         while True:
+            is_quiet = quiet.is_set()
             depth: Depth = await self.spool.depth()
             lanes = depth.alarm + depth.event + depth.data + depth.backfill
-            told = Told(lanes + depth.live_readings + depth.backlog_readings, depth.dropped_total)
+            kept = lanes + depth.live_readings + depth.backlog_readings
+            told = Told(is_quiet, kept, depth.dropped_total)
             fresh = self.folder / "told.new"
             fresh.write_bytes(msgspec.json.encode(told))
             fresh.replace(self.folder / "told")
@@ -176,9 +187,10 @@ class Feeder:
 async def main() -> None:
     """Feed until SIGTERM."""
     feeder = Feeder(Path(sys.argv[1]))
+    broker_link.KEEPALIVE_S = feeder.plan.keepalive_s  # type: ignore[misc]  # an impatient node for short tests
     await feeder.spool.use_model(feeder.birth())
     uplink = feeder.uplink()
-    stop, quiet = asyncio.Event(), asyncio.Event()
+    stop, quiet, stopped = asyncio.Event(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, quiet.set)
@@ -188,7 +200,8 @@ async def main() -> None:
     async def until_quiet() -> None:
         await quiet.wait()
         feeding.cancel()
-        await feeder.tell()
+        await asyncio.wait([feeding])
+        stopped.set()
 
     async with asyncio.TaskGroup() as tasks:
         feeding = tasks.create_task(feeder.feed(), name="feed")
@@ -196,6 +209,7 @@ async def main() -> None:
             tasks.create_task(uplink.run(), name="uplink"),
             tasks.create_task(feeder.report_drops(uplink), name="drops"),
             tasks.create_task(until_quiet(), name="quiet"),
+            tasks.create_task(feeder.tell(stopped), name="tell"),
         ]
         await stop.wait()
         for task in (feeding, *others):

@@ -16,6 +16,8 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.is_cut = False
+        self.is_refusing = False
+        self.accepted = 0
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, name="wire", daemon=True).start()
 
@@ -31,6 +33,10 @@ class Wire:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            self.accepted += 1
+            if self.is_refusing:
+                near.close()
+                continue
             try:
                 far = socket.create_connection(("127.0.0.1", self._target), timeout=20)
             except OSError:
