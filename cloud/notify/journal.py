@@ -9,7 +9,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from cloud.kit.sql import Connection, metadata
+from cloud.kit.sql import Connection, announce, metadata
+
+CHANNEL: Final = "linli_journal"
+"""Where PostgreSQL announces that the journal grew."""
 
 journal_table: Final = sa.Table(
     "journal",
@@ -68,6 +71,7 @@ def append(
             seq=seq, at=at, kind=kind, subject=subject, body={**body, "seq": seq}
         )
     )
+    announce(connection, CHANNEL)
     return seq
 
 

@@ -26,6 +26,7 @@ UNSEEN_CHECK_S: Final = 1.0
 RECEIPTS_LISTED: Final = 500
 _PRELOADED: Final = 1_000
 _RETRY_S: Final = 1.0
+_ENDING_S: Final = 2.0
 _RECEIPT_KEPT_MS: Final = 7 * 86_400_000
 
 log: Final = structlog.stdlib.get_logger("screens")
@@ -141,10 +142,21 @@ class ScreenService:
         return head, recent
 
     async def _awaited(self, watching: asyncio.Future[None]) -> None:
-        await watching
+        try:
+            await asyncio.shield(watching)
+        finally:
+            # Its connections must be closed before the database is.
+            self._stop.set()
+            await asyncio.wait([watching], timeout=_ENDING_S)
 
     def _watch_journal(self, loop: asyncio.AbstractEventLoop, feed: Feed) -> None:
         """Look for changes until stopped; runs in its own thread and hands what it finds to the loop."""
+        try:
+            self._watch_until_stopped(loop, feed)
+        finally:
+            self._watch.forget()
+
+    def _watch_until_stopped(self, loop: asyncio.AbstractEventLoop, feed: Feed) -> None:
         known = Head(feed.epoch, feed.ring.head)
         is_blind = False
         while not self._stop.wait(_RETRY_S if is_blind else self._watch.interval_s):
@@ -169,7 +181,7 @@ class ScreenService:
 
     def _look(self, known: Head) -> tuple[Head, list[Entry] | None]:
         """Read what is new; None when nothing is."""
-        if not self._watch.has_changed():
+        if not self._watch.has_changed() or self._stop.is_set():
             return known, None
         with self._database.read() as connection:
             head = journal.head(connection)

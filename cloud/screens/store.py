@@ -7,10 +7,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from cloud.kit.sql import Connection, Database, insert, metadata
+from cloud.notify import journal
 
 _SCREENS_KEPT: Final = 5_000
 _SQLITE_POLL_S: Final = 0.01
-_SERVER_POLL_S: Final = 0.05
+_LISTEN_S: Final = 0.2
 
 displayed_table: Final = sa.Table(
     "displayed",
@@ -106,8 +107,10 @@ def mark_unseen(connection: Connection, *, alert: str, seq: int, at: int) -> boo
         insert(connection, unseen_table)
         .values(alert=alert, seq=seq, at=at)
         .on_conflict_do_nothing(index_elements=["alert"])
+        .returning(unseen_table.c.alert)
     )
-    return connection.execute(statement).rowcount > 0
+    # PostgreSQL's driver does not count what an INSERT wrote.
+    return connection.execute(statement).first() is not None
 
 
 def forget_unseen(connection: Connection, before: int) -> int:
@@ -118,13 +121,15 @@ def forget_unseen(connection: Connection, before: int) -> int:
 class ChangeWatch:
     """Tells cheaply whether any process has changed the database since the last question.
 
-    SQLite counts other connections' commits in `data_version` (2 µs a question); PostgreSQL has no such number, so
-    there the answer is always yes and the asker looks at the journal's head, less often. Used from one thread.
+    SQLite counts other connections' commits in `data_version` (2 µs a question). PostgreSQL announces what is added
+    to the journal: there the question waits for that, at most 200 ms, and the answer is always yes, so that
+    a lost announcement delays a change but never hides it. Used from one thread.
     """
 
     def __init__(self, database: Database) -> None:
         self._file = database.url.database if database.is_sqlite else None
-        self.interval_s = _SQLITE_POLL_S if database.is_sqlite else _SERVER_POLL_S
+        self._listener = None if database.is_sqlite else database.listen(journal.CHANNEL)
+        self.interval_s = _SQLITE_POLL_S if database.is_sqlite else 0.0
         self._connection: sqlite3.Connection | None = None
         self._version = -1
 
@@ -134,6 +139,9 @@ class ChangeWatch:
         Raises:
             sqlite3.Error: the database cannot be read just now.
         """
+        if self._listener is not None:
+            self._listener.wait(_LISTEN_S)
+            return True
         if self._file is None:
             return True
         if self._connection is None:
@@ -148,6 +156,8 @@ class ChangeWatch:
 
     def forget(self) -> None:
         """Open anew at the next question, which is then answered yes."""
+        if self._listener is not None:
+            self._listener.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None

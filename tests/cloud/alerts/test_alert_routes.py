@@ -15,6 +15,11 @@ from cloud.people.permission import current_principal
 from tests.cloud.alerts.world import World
 
 
+@pytest.fixture
+def world(any_world: World) -> World:
+    return any_world
+
+
 def answer(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, CloudError)
     body = {"code": error.code, "message": str(error), "hint": error.hint}

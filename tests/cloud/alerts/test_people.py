@@ -12,6 +12,11 @@ from tests.cloud.alerts.world import World
 
 
 @pytest.fixture
+def world(any_world: World) -> World:
+    return any_world
+
+
+@pytest.fixture
 def alert_id(world: World) -> str:
     world.town.add("smoke-1", "smoke")
     world.alarm("smoke-1")

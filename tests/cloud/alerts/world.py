@@ -106,10 +106,12 @@ class Key:
 class World:
     """A keeper, a service and their database; every step is saved unless said."""
 
-    def __init__(self, folder: Path, *, rules: Sequence[Rule] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, rules: Sequence[Rule] | None = None, url: str | None = None
+    ) -> None:
         self.town = Town()
         self.clock = SetClock()
-        self.database = Database(f"sqlite:///{folder / 'app.db'}")
+        self.database = Database(url or f"sqlite:///{folder / 'app.db'}")
         self.database.create_all()
         with self.database.write() as connection:
             journal.start(connection, START)

@@ -60,9 +60,9 @@ def birth(*ids: str, gateway: str = "", kind: str = "gas") -> Birth:
 class World:
     """A database and a series store with their service."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.clock = SetClock()
-        self.database = Database(f"sqlite:///{folder / 'app.db'}")
+        self.database = Database(url)
         self.database.create_all()
         self.series = LocalSeries(folder / "series", self.clock)
         self.alerts: list[dict[str, object]] = []
@@ -95,8 +95,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
+def world(tmp_path: Path, database_url: str) -> Iterator[World]:
+    made = World(tmp_path, database_url)
     yield made
     made.series.close()
     made.database.close()

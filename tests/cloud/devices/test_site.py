@@ -56,8 +56,8 @@ def test_a_file_that_is_not_there_is_one_clear_mistake(tmp_path: Path) -> None:
         read_site(tmp_path / "site.yaml")
 
 
-def test_importing_twice_changes_nothing_but_the_revision(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'app.db'}")
+def test_importing_twice_changes_nothing_but_the_revision(database_url: str) -> None:
+    database = Database(database_url)
     database.create_all()
     site = parse_site(GOOD, "site.yaml")
     seen = []

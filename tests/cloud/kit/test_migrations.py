@@ -1,10 +1,5 @@
 import ast
-import os
-import pwd
-import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,12 +9,10 @@ from cloud.errors import UnavailableError
 from cloud.kit import migrations
 from cloud.kit.sql import Database, metadata
 
-SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/app.db")
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     yield database
     database.close()
 
@@ -77,44 +70,3 @@ def test_a_failing_migration_leaves_nothing_behind(
         migrations.upgrade(database)
     with database.read() as connection:
         assert sa.inspect(connection).get_table_names() == []
-
-
-@pytest.fixture
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A server of its own, on a socket in a short folder; as another user when we are root."""
-    folder = Path(f"/tmp/linli-pg-{os.getpid()}")
-    folder.mkdir(mode=0o755)
-    initdb = SERVERS[-1]
-    user: dict[str, object] = {}
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    cluster = folder / "cluster"
-    control = [str(initdb.with_name("pg_ctl")), "-D", str(cluster), "-s", "-w"]
-    try:
-        subprocess.run(
-            [str(initdb), "-D", str(cluster), "-U", "linli", "-A", "trust", "--no-sync"],
-            check=True, capture_output=True, cwd=folder, **user,  # type: ignore[call-overload]
-        )  # fmt: skip
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-        subprocess.run(
-            [*control, "-o", options, "-l", str(folder / "log"), "start"],
-            check=True, stdout=subprocess.DEVNULL, cwd=folder, **user,  # type: ignore[call-overload]
-        )  # fmt: skip
-        database = Database(f"postgresql+psycopg://linli@/postgres?host={folder}")
-        with closing(database):
-            yield database
-    finally:
-        subprocess.run(
-            [*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd=folder, **user,  # type: ignore[call-overload]
-        )  # fmt: skip
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.mark.needs_more
-def test_postgresql_becomes_what_the_code_declares_too(postgres: Database) -> None:
-    assert migrations.upgrade(postgres) == migrations.newest()
-    with postgres.read() as connection:
-        assert not migrations.differences(connection)
-    migrations.require_newest(postgres)

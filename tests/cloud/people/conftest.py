@@ -1,6 +1,5 @@
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -38,8 +37,8 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/app.db")
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     database.create_all()
     yield database
     database.close()

@@ -1,5 +1,3 @@
-import sqlite3
-
 import pytest
 import sqlalchemy as sa
 
@@ -265,9 +263,8 @@ def test_the_audit_cannot_be_rewritten(accounts: Accounts, database: Database) -
     assert {row.action for row in rows} == {"user_created"}
     for statement in ("update audit set actor='x'", "delete from audit"):
         with (
-            pytest.raises(sa.exc.IntegrityError, match="append-only") as caught,
+            pytest.raises(sa.exc.DBAPIError, match="append-only"),
             database.write() as connection,
         ):
             connection.exec_driver_sql(statement)
-        assert isinstance(caught.value.orig, sqlite3.IntegrityError)
     assert accounts.audit(None, 100) == rows

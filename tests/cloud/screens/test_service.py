@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -26,8 +25,8 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/app.db")
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     database.create_all()
     with database.write() as connection:
         journal.start(connection, EPOCH)
