@@ -10,7 +10,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -154,6 +154,7 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(AnyHTTPException, _on_http_error)
     app.add_exception_handler(OperationalError, _on_database_error)
+    app.add_exception_handler(DataError, _on_unstorable)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -188,6 +189,13 @@ def _on_http_error(request: Request, error: Exception) -> JSONResponse:
 def _on_database_error(request: Request, error: Exception) -> JSONResponse:
     _log().error("database not usable", path=request.url.path, error=str(error).split("\n", 1)[0])
     return error_answer(503, "unavailable", "the database does not answer", "try again in a moment")
+
+
+def _on_unstorable(_request: Request, _error: Exception) -> JSONResponse:
+    """PostgreSQL takes no NUL in a text; whoever sends one has made a mistake, not we."""
+    return error_answer(
+        422, "invalid", "a text holds what no database takes", "remove NUL characters"
+    )
 
 
 def _on_bug(request: Request, error: Exception) -> JSONResponse:

@@ -289,9 +289,8 @@ class PeopleService:
             raise TooManyRequestsError(
                 "too many failed attempts", f"try again in {-(-wait_ms // 1000)} s"
             )
-        for key, item, patience in zip(
-            keys, counted, (throttle.USER, throttle.ADDRESS), strict=True
-        ):
+        of_address = throttle.patience_with(keys[1].removeprefix("address:"))
+        for key, item, patience in zip(keys, counted, (throttle.USER, of_address), strict=True):
             attempt_store.set_attempts(connection, key, throttle.after_failure(item, now, patience))
 
     def _take_back_attempt(self, connection: Connection, keys: list[str]) -> None:

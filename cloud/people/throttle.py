@@ -24,6 +24,8 @@ class Patience:
 
 USER: Final = Patience(free=5, longest_ms=60_000)
 ADDRESS: Final = Patience(free=30, longest_ms=900_000)
+SHARED: Final = Patience(free=30, longest_ms=5_000)
+"""For this machine itself: behind a proxy that does not say who asks, everybody has this address."""
 
 
 def after_failure(counted: Attempts, now: int, patience: Patience) -> Attempts:
@@ -35,6 +37,14 @@ def after_failure(counted: Attempts, now: int, patience: Patience) -> Attempts:
     return Attempts(failures, now, now + wait)
 
 
+def patience_with(network: str) -> Patience:
+    """Give the patience with an address as `network_of` tells it."""
+    try:
+        return SHARED if ipaddress.ip_network(network).is_loopback else ADDRESS
+    except ValueError:
+        return ADDRESS
+
+
 def network_of(address: str) -> str:
     """Give what one attacker has: an IPv4 address, or the /64 of an IPv6 address."""
     try:
@@ -44,5 +54,7 @@ def network_of(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)
+        if parsed.is_loopback:
+            return str(parsed)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)

@@ -176,6 +176,20 @@ def test_a_database_in_trouble_is_told_as_such(
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
+def test_a_text_that_the_database_does_not_take_is_the_senders_mistake(
+    client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        import sqlalchemy as sa
+
+        raise sa.exc.DataError("insert", {}, Exception("cannot contain NUL (0x00) bytes"))
+
+    headers = signed_in(client, Role.DUTY)
+    monkeypatch.setattr(app.state.alerts, "list", refuse)
+    answer = client.get("/api/alerts?q=%00", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
 def test_a_bug_is_told_without_its_inside(
     client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
