@@ -1,16 +1,18 @@
 # Three images from one file: edge, cloud, sim. Each holds only its own part's libraries, pinned and hash-checked.
 #   docker build --target edge -t linli-edge .
+# All run as user 10001. A new named volume mounted on /data takes over its owner, so what one part writes the others read.
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
-RUN useradd --system --create-home --uid 10001 linli && mkdir -p /data && chown linli /data
+RUN groupadd --gid 10001 linli && useradd --create-home --uid 10001 --gid 10001 linli \
+  && mkdir -p /data && chown linli:linli /data
 COPY pyproject.toml README.md ./
 
 # The web pages are built where Node is, and only the result goes on.
 FROM node:24-bookworm-slim AS web
 WORKDIR /web
 COPY dashboards/package.json dashboards/package-lock.json dashboards/.npmrc ./
-RUN npm ci
+RUN npm ci --ignore-scripts
 COPY dashboards/ ./
 RUN npm run build
 
@@ -21,7 +23,8 @@ COPY contract/ contract/
 COPY edge/ edge/
 COPY linli/ linli/
 COPY config/ config/
-RUN pip install --no-cache-dir --no-deps --no-build-isolation .
+# Editable: the programs find config/ and the web pages beside themselves, in /app.
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 USER linli
 VOLUME /data
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \
@@ -37,7 +40,8 @@ COPY cloud/ cloud/
 COPY linli/ linli/
 COPY config/ config/
 COPY --from=web /web/dist/ dashboards/dist/
-RUN pip install --no-cache-dir --no-deps --no-build-isolation .
+# Editable: the programs find config/ and the web pages beside themselves, in /app.
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 USER linli
 VOLUME /data
 EXPOSE 8600
@@ -53,7 +57,8 @@ COPY contract/ contract/
 COPY firmware_sim/ firmware_sim/
 COPY linli/ linli/
 COPY config/ config/
-RUN pip install --no-cache-dir --no-deps --no-build-isolation .
+# Editable: the programs find config/ and the web pages beside themselves, in /app.
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 USER linli
 VOLUME /data
 ENTRYPOINT ["linli", "sim"]

@@ -54,7 +54,13 @@ def mosquitto_hash(password: str, salt: bytes) -> str:
 
 
 def prepare(
-    folder: Path, bind: str, port: int, passwords: Mapping[str, str], *, embedded: bool = False
+    folder: Path,
+    bind: str,
+    port: int,
+    passwords: Mapping[str, str],
+    *,
+    embedded: bool = False,
+    mosquitto: str | None = None,
 ) -> BrokerCommand:
     """Write the broker's files and tell how to start it.
 
@@ -64,9 +70,10 @@ def prepare(
         port: on that address.
         passwords: of every user, in clear; only hashes are written.
         embedded: do without Mosquitto even where it is installed.
+        mosquitto: the program that will be started, when that happens on another machine or in a container.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    program = None if embedded else find_mosquitto()
+    program = mosquitto or (None if embedded else find_mosquitto())
     if program is None:
         return _embedded(folder, f"{bind}:{port}", passwords)
     return _mosquitto(folder, f"{port} {bind}", passwords, program)

@@ -236,7 +236,7 @@ def prepare(
         folder.resolve(), Ports(broker=broker_port, web=web_port, field=field_port), network
     )
     try:
-        prepare_community(home, PROJECT, scale.value, embedded_broker=False)
+        prepare_community(home, PROJECT, scale.value, mosquitto="mosquitto")
     except (StartError, OSError) as error:
         _say(f"[bold red]failed[/] {escape(str(error))}")
         raise typer.Exit(1) from None

@@ -96,8 +96,18 @@ def run_once(home: Home, cwd: Path, *arguments: str, is_secret: bool = False) ->
     return done.stdout
 
 
-def prepare_community(home: Home, cwd: Path, scale: str, *, embedded_broker: bool) -> BrokerCommand:
-    """Write everything the parts need: fleet, secrets, broker files, the cloud's configuration and database."""
+def prepare_community(
+    home: Home,
+    cwd: Path,
+    scale: str,
+    *,
+    embedded_broker: bool = False,
+    mosquitto: str | None = None,
+) -> BrokerCommand:
+    """Write everything the parts need: fleet, secrets, broker files and the cloud's configuration.
+
+    `embedded_broker` and `mosquitto` are those of `linli.up.broker.prepare`.
+    """
     home.logs.mkdir(parents=True, exist_ok=True)
     run_once(
         home, cwd, "sim", "fleet", "--out", str(home.fleet), "--scale", scale,
@@ -116,6 +126,7 @@ def prepare_community(home: Home, cwd: Path, scale: str, *, embedded_broker: boo
         home.ports.broker,
         passwords,
         embedded=embedded_broker,
+        mosquitto=mosquitto,
     )
 
 

@@ -48,7 +48,7 @@ def hop_table(rows: Sequence[HopRow], width: int) -> Table:
         caption="polled: counted from the reading that shows it · –: raised by the clock, after holding its time",
         caption_justify="left",
         expand=False,
-        collapse_padding=True,
+        collapse_padding=width < WIDE,
         pad_edge=width >= WIDE,
     )
     table.add_column("emergency")
