@@ -1,10 +1,13 @@
 """A real mosquitto of a test's own: authenticated, with the access rules of production, killed and wiped at will."""
 
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 CLOUD = "linli-cloud"
 PATIENCE_S = 20.0
@@ -30,6 +33,13 @@ pattern read linli/1/+/%u/down/#
 """
 
 
+def find(program: str) -> str:
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -47,9 +57,9 @@ class Mosquitto:
         passwords = folder / "passwords"
         passwords.write_text("".join(f"{user}:{user}\n" for user in [CLOUD, *users]))
         passwords.chmod(0o600)
-        subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True, timeout=60)
+        subprocess.run([find("mosquitto_passwd"), "-U", str(passwords)], check=True, timeout=60)
         acl = folder / "acl"
-        acl.write_text("topic readwrite #\n" if open_acl else _ACL)
+        acl.write_text("pattern readwrite #\n" if open_acl else _ACL)
         acl.chmod(0o600)
         owner = passwords.owner()
         (folder / "mosquitto.conf").write_text(
@@ -59,7 +69,7 @@ class Mosquitto:
     def start(self) -> None:
         log = (self._folder / "mosquitto.log").open("ab")
         self._process = subprocess.Popen(
-            ["mosquitto", "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
+            [find("mosquitto"), "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
         )
         log.close()
         end = time.monotonic() + PATIENCE_S

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, StorageState
 
-from tests.e2e.cutting_proxy import CuttingProxy
+from tests.cutting_proxy import CuttingProxy
 from tests.e2e.desk import Desk, smoke
 from tests.e2e.screen import Screen
 
@@ -20,10 +20,13 @@ def proxy(desk: Desk) -> Iterator[CuttingProxy]:
 
 
 @pytest.fixture
-def far_screen(browser: Browser, proxy: CuttingProxy) -> Iterator[Screen]:
+def far_screen(
+    browser: Browser, proxy: CuttingProxy, signed_in_state: StorageState
+) -> Iterator[Screen]:
     """Give a signed-in screen behind the proxy."""
-    made = Screen(browser, f"http://127.0.0.1:{proxy.port}")
-    made.sign_in()
+    made = Screen(browser, f"http://127.0.0.1:{proxy.port}", state=signed_in_state)
+    made.open()
+    made.wait_live()
     yield made
     made.close()
 

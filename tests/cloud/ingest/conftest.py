@@ -18,9 +18,9 @@ from cloud.series.local import LocalSeries
 from cloud.series.reader import SeriesReader
 from cloud.settings import load
 from cloud.worker import Worker, build
-from tests.cloud.ingest.broker import CLOUD, Mosquitto
 from tests.cloud.ingest.keeping import RememberingKeeper, fed_table
 from tests.cloud.ingest.scripted import ScriptedEdge, now_ms, until
+from tests.mosquitto import CLOUD, Mosquitto
 
 ROOT = Path(__file__).parents[3]
 EDGES = ("test-edge-1", "test-edge-2")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.screens.cloud_process import CloudProcess, Screen
-from tests.cloud.screens.cutting_proxy import CuttingProxy
+from tests.cutting_proxy import CuttingProxy
 
 
 @pytest.fixture
