@@ -62,6 +62,8 @@ def _load(part: Part) -> typer.Typer:
     try:
         loaded: typer.Typer = importlib.import_module(part.module).app
     except ModuleNotFoundError as error:
+        if error.name == part.module.split(".")[0]:
+            sys.exit(f"linli {part.name}: this part is not installed here")
         if error.name and error.name.split(".")[0] in {"edge", "cloud", "firmware_sim", "linli"}:
             raise
         sys.exit(

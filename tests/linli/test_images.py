@@ -112,6 +112,11 @@ def test_the_command_of_an_image_answers_in_it(target: str, part: str, tmp_path:
     assert "Usage: linli" in done.stdout
 
 
+def test_a_part_that_is_not_in_the_image_is_said_in_one_line(tmp_path: Path) -> None:
+    done = inside("edge", tmp_path, RUN, "cloud", "serve")
+    assert (done.returncode, done.stderr) == (1, "linli cloud: this part is not installed here\n")
+
+
 def test_setup_writes_what_every_other_container_reads(tmp_path: Path) -> None:
     app, data = tmp_path / "app", tmp_path / "data"
     app.mkdir()
