@@ -30,6 +30,7 @@ app = typer.Typer(
     help="The edge node: reads devices, keeps everything on disk, acts, publishes.",
 )
 USAGE: Final = 2
+STATUS_AGE_S: Final = 15.0
 # What people and tools put between the digits.
 _NOT_DIGITS: Final = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|\\x|[:,\-]")
 _NOT_HEX: Final = re.compile(r"[^0-9a-fA-F]")
@@ -170,7 +171,7 @@ def print_schema() -> None:
 
 @app.command()
 def status(config: ConfigOption) -> None:
-    """Print the node's last status (written every two seconds while it runs)."""
+    """Print the node's last status; exit code 1 when it is old: a running node writes it every two seconds."""
     try:
         folder = load(config).spool_path.parent
     except ConfigError as error:
@@ -179,6 +180,9 @@ def status(config: ConfigOption) -> None:
     if found is None:
         raise _refuse(ValueError(f"no status in {folder}; the node has not run yet"))
     typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    age_s = (SystemClock().now_ms() - found["at"]) / 1_000
+    if age_s > STATUS_AGE_S:
+        raise _refuse(ValueError(f"this is {age_s:.0f} s old; the node does not run, or it hangs"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from edge.__main__ import app, decode_capture
 from edge.driver import CaptureRow, DriverKind, DriverSettings
-from edge.status import read_status
+from edge.status import read_status, write_status
 from tests.edge.cloud_stand_in import EDGE, CloudStandIn, cloud_at, until
 from tests.mosquitto import Mosquitto, free_port
 
@@ -120,6 +121,18 @@ def test_check_config_says_ok_or_every_mistake(config: tuple[Path, Mosquitto]) -
     done = CliRunner().invoke(app, ["check-config", "--config", str(path)])
     assert done.exit_code == 1
     assert [line.split(":")[1] for line in done.stderr.splitlines()] == ["4", "10"]
+
+
+def test_the_status_of_a_node_that_does_not_run_is_shown_and_is_a_failure(
+    config: tuple[Path, Mosquitto],
+) -> None:
+    path, _ = config
+    (path.parent / "spool").mkdir()
+    for at, code in ((0, 1), (time.time_ns() // 1_000_000, 0)):
+        write_status(path.parent / "spool", {"at": at})
+        done = CliRunner().invoke(app, ["status", "--config", str(path)])
+        assert (done.exit_code, json.loads(done.stdout)) == (code, {"at": at})
+        assert ("does not run" in done.stderr) == bool(code)
 
 
 def start(path: Path) -> "subprocess.Popen[bytes]":
