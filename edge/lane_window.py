@@ -51,6 +51,13 @@ class LaneWindow:
         self.resend_at = now + RESEND_S[0] if self.next_seq > through + 1 else None
         return True
 
+    def hurry(self, now: float) -> bool:
+        """Stop waiting when the cloud speaks again after it left something unanswered; True when so."""
+        if self.resend_at is None or not self.attempt:
+            return False
+        self.resend_at, self.attempt = now, 0
+        return True
+
     def tick(self, now: float) -> bool:
         """Go back to the lowest unacknowledged message when the wait is over; True when so."""
         if self.resend_at is None or now < self.resend_at:

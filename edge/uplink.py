@@ -221,10 +221,18 @@ class Uplink:
             except (ContractError, ValueError) as error:
                 log.warning("message refused", topic=name[:200], error=str(error))
                 continue
+            self._hurry()
             try:
                 self._inbox.put_nowait((channel, payload))
             except asyncio.QueueFull:
                 self.state.commands_dropped += 1
+
+    def _hurry(self) -> None:
+        """Send again at once what was not answered: who asks is there, maybe after an absence."""
+        now = self._clock.monotonic_s()
+        for lane, window in self._windows.items():
+            if window.hurry(now):
+                self._spool.wake[lane].set()
 
     def _take_ack(self, payload: bytes) -> None:
         ack = decode_ack(payload)

@@ -74,6 +74,7 @@ class Chores:
         self._started_at = clock.now_ms()
         self._dropped = 0
         self._is_deaf = False
+        self._has_greeted = False
         self._seen: dict[str, int] = {}
         self._chores = [
             _Chore("beat", BEAT_S, self.beat),
@@ -110,13 +111,17 @@ class Chores:
         now = self._clock.now_ms()
         steady = int(self._clock.monotonic_s() * 1_000)
         if not self._is_connected():
-            self._is_deaf = True
+            self._is_deaf, self._has_greeted = True, False
             self._cycle.settle(tick_at=now)
             return
         if self._is_deaf:
             self._is_deaf = False
             self._intake.presence.hold(steady)
             self._cycle.was_deaf()
+        if not self._has_greeted:
+            # After our absence alarms would wait for the edges' timers, up to 8 s.
+            self._has_greeted = True
+            self._cycle.greet()
         outlook = self._intake.presence.tick(steady)
         for turn in outlook.turns:
             _log.warning("edge silent", edge=turn.edge)

@@ -28,6 +28,7 @@ from cloud.kit.mqtt import Inbox
 from cloud.kit.sql import Connection, Database
 from cloud.series.model import LaneMark, Row
 from contract.messages import Lane
+from contract.topics import shard_of
 
 URGENT_AT_ONCE: Final = 256
 BULK_AT_ONCE: Final = 128
@@ -303,6 +304,13 @@ class Cycle:
                 )
         if any(outcome.is_new for outcome in outcomes):
             self.refresh_directory()
+
+    def greet(self) -> None:
+        """Ask every edge of our shards for a sign of life: it also sends again at once what nobody answered."""
+        shards = range(self._lease.first, self._lease.last + 1)
+        for edge in self._directory.edges:
+            if shard_of(edge) in shards:
+                self._outbox.ping(edge)
 
     def was_deaf(self) -> None:
         """Tell the rules that it was we who could not hear."""

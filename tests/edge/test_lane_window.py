@@ -34,6 +34,19 @@ def test_progress_makes_the_next_wait_short_again() -> None:
     assert not window.acknowledged(3, 5.0)
 
 
+def test_a_cloud_that_speaks_again_is_not_kept_waiting() -> None:
+    window = LaneWindow.from_lowest(1)
+    assert not window.hurry(0.0)
+    window.sent(1, 0.0)
+    assert not window.hurry(1.0), "the first wait is short enough"
+    assert window.tick(2.0)
+    window.sent(1, 2.0)
+    assert window.hurry(2.5)
+    assert window.tick(2.5)
+    window.sent(1, 2.5)
+    assert window.resend_at == 6.5
+
+
 def test_a_cloud_that_is_ahead_moves_the_window_along() -> None:
     window = LaneWindow.from_lowest(1)
     assert window.acknowledged(40, 0.0)

@@ -230,3 +230,18 @@ async def test_commands_reach_the_inbox_and_a_rebirth_is_answered(
         answer = Reply(id="c", ok=True, at=NOW)
         assert await uplink.reply(encode(answer))
         await until(lambda: cloud.replies == [answer])
+
+
+async def test_a_cloud_that_comes_back_need_not_wait_for_our_timers(
+    broker: Mosquitto, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.lane_window.RESEND_S", (0.2, 3600.0))
+    cloud = CloudStandIn()
+    cloud.acks = False
+    command = encode(Command(id="c", op="ping", issued_at=NOW, expires=NOW + 1))
+    async with cloud_at(broker, cloud), running(uplink_to(broker, spool)):
+        await spool.append([alarm(1)], [])
+        await until(lambda: cloud.order.count((Lane.ALARM, 1)) == 2)
+        cloud.acks = True
+        await cloud.say(Channel.COMMAND, command)
+        await emptied(spool)

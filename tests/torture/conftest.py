@@ -1,10 +1,12 @@
 """One running cloud for all failure tests of a run: starting it costs more than most of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.torture.core import Core
+
+FIGURES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,17 @@ def core(cloud: Core) -> Iterator[Core]:
     for part in list(cloud.supervisor.parts):
         if part.name not in {"broker", "cloud", "ingest"}:
             cloud.remove(part.name)
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Take a figure that is printed at the end of the run."""
+    figures = request.config.stash.setdefault(FIGURES, [])
+    return lambda text: figures.append(f"{request.node.name}: {text}")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for line in config.stash.get(FIGURES, []):
+        terminalreporter.write_line(line)

@@ -88,10 +88,10 @@ def cut_worker(core: Core, edge: str, cut_s: float) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("cut_s", [10.0, 180.0])
 def test_a_node_behind_a_dead_wire_for_long(
-    core: Core, witness: Witness, cut_s: float, record_property: Callable[[str, object], None]
+    core: Core, witness: Witness, cut_s: float, report: Callable[[str], None]
 ) -> None:
     compared = cut_edge(core, witness, cut_s, keepalive_s=10)
-    record_property("compared", str(compared))
+    report(str(compared))
     assert compared.alarms > 1
 
 
@@ -99,10 +99,10 @@ def test_a_node_behind_a_dead_wire_for_long(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("cut_s", [10.0, 180.0])
 def test_a_worker_behind_a_dead_wire_for_long(
-    core: Core, cut_s: float, record_property: Callable[[str, object], None]
+    core: Core, cut_s: float, report: Callable[[str], None]
 ) -> None:
     edge = core.add_edge()
     cut_worker(core, edge, cut_s)
     compared = compare(core, edge)
-    record_property("compared", str(compared))
+    report(str(compared))
     assert compared.alarms > 1

@@ -49,8 +49,8 @@ def test_duplicates_gaps_and_disorder_change_nothing(core: Core, near: Mosquitto
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [31, 32])
 def test_duplicates_gaps_and_disorder_for_long(
-    core: Core, near: Mosquitto, seed: int, record_property: Callable[[str, object], None]
+    core: Core, near: Mosquitto, seed: int, report: Callable[[str], None]
 ) -> None:
     compared, bridge = disturb(core, near, 60.0, seed)
-    record_property("compared", f"{compared} {bridge.counts}")
+    report(f"{compared} {bridge.counts}")
     assert compared.readings > 10_000

@@ -179,3 +179,13 @@ def test_the_broker_may_be_killed_and_wiped(bench: Bench) -> None:
             settled(edge)
     settled(edge)
     assert bench.points("gas-1") == {t0 + n: float(n) for n in range(300)}
+
+
+def test_a_worker_that_comes_greets_its_edges_so_that_they_send_again(bench: Bench) -> None:
+    bench.start_worker()
+    edge = bench.edge(E1, ["gas-1"])
+    registered(bench, 1)
+    bench.stop_worker()
+    edge.commands.clear()
+    bench.start_worker()
+    until(lambda: any(command.op == "ping" for command in edge.commands), "not greeted")
