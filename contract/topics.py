@@ -47,11 +47,6 @@ def topic(edge: str, channel: Channel) -> str:
     return f"{ROOT}/{shard_of(edge):02x}/{edge}/{channel.value}"
 
 
-def shard_filter(shard: int) -> tuple[str, str]:
-    """Give the two subscriptions with which an ingest worker hears one whole shard."""
-    return f"{ROOT}/{shard:02x}/+/up/#", f"{ROOT}/{shard:02x}/+/state"
-
-
 def parse_topic(text: str) -> Address:
     """Read a topic.
 

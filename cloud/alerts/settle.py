@@ -72,6 +72,8 @@ def settle(transitions: Iterable[Transition], book: Book, scene: Scene) -> None:
 
 def _why(transition: Transition) -> str:
     parts = [transition.why] if transition.why else []
+    if transition.reported_by:
+        parts.append(f"reported by {transition.reported_by}, which does not own this device")
     if transition.is_history:
         parts.append("cached by the device")
     if transition.is_late:
@@ -166,7 +168,7 @@ def _new(t: Transition, rule: Rule, priority: Priority, scene: Scene) -> Alert:
     entropy = sha256(f"{t.key}|{t.at}|{t.measured_at}".encode()).digest()[:10]
     device = None if t.subject == OVERFLOW else scene.directory.device(t.subject)
     place = scene.directory.place(t.subject) if device is None else None
-    is_place = rule.id == t.rule and not rule.watch.alarms and place is not None
+    is_place = not rule.watch.alarms and place is not None
     about: dict[str, Any] = {}
     if device is not None:
         about = {
@@ -223,13 +225,18 @@ def _shown(alert: Alert, t: Transition, rule: Rule) -> Alert:
             f"{zh}：超过{rule.max_active}条，其余合并",
             f"{en}: over {rule.max_active}, rest merged",
         )
+    if t.reported_by:
+        zh, en = (
+            f"{zh}（由 {t.reported_by} 上报，待核实）",
+            f"{en} (told by {t.reported_by}, unconfirmed)",
+        )
     age_ms = (t.received_at or t.at) - (t.measured_at or t.at)
     is_told = rule.is_state and level.priority is Priority.P1 and age_ms <= LATE_ANNOUNCED_MS
     return replace(
         alert,
         priority=level.priority,
-        title_zh=zh.replace("{kind}", t.zone),
-        title_en=en.replace("{kind}", t.zone),
+        title_zh=zh.replace("{kind}", "?" if t.reported_by else t.zone),
+        title_en=en.replace("{kind}", "?" if t.reported_by else t.zone),
         limit=level.limit,
         quality=_trust(t),
         announce=not t.is_late or (is_told and not t.is_history),
@@ -241,6 +248,8 @@ def _shown(alert: Alert, t: Transition, rule: Rule) -> Alert:
 def _trust(t: Transition) -> Trust:
     if t.is_late:
         return Trust.LATE
+    if t.reported_by:
+        return Trust.UNCONFIRMED
     return Trust.FLAPPING if t.is_flapping else Trust.OK
 
 

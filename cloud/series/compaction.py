@@ -5,9 +5,7 @@ tables, listing a file, a slice of roll-ups. Killed at any moment it leaves a st
 successor goes on: a sealed table stays until its files are listed, a file that is not listed is removed at start.
 """
 
-import argparse
 import fcntl
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ import structlog
 
 from cloud.errors import ConflictError, UnavailableError
 from cloud.kit import hot
-from cloud.kit.clock import Clock, SystemClock
+from cloud.kit.clock import Clock
 from cloud.kit.duck import Duck
 from cloud.series import segment_store, store
 from cloud.series.engine import (
@@ -368,21 +366,3 @@ def run_compaction(
                 stop.wait(1.0)
     finally:
         compactor.close()
-
-
-def main() -> None:
-    """Run as a process of its own: `python -m cloud.series.compaction FOLDER`."""
-    parser = argparse.ArgumentParser(description="Close, merge and thin the readings of one store.")
-    parser.add_argument("folder", type=Path)
-    for name in KEEP_DAYS:
-        parser.add_argument(f"--{name}-days", type=int, default=KEEP_DAYS[name])
-    chosen = parser.parse_args()
-    keep = {name: getattr(chosen, f"{name}_days") for name in KEEP_DAYS}
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    run_compaction(chosen.folder, CompactionSettings(keep_days=keep), SystemClock(), stop)
-
-
-if __name__ == "__main__":
-    main()

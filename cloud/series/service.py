@@ -1,6 +1,5 @@
 """How the rest of the cloud gets at time series: open for writing, open for reading, compact beside."""
 
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,9 +81,3 @@ def compact(
     from cloud.series.influx import run_forwarding  # noqa: PLC0415 - an extra that few install
 
     run_forwarding(path, clock, stop, influx.url, influx.org, influx.bucket, influx.token)
-
-
-def compaction_command(path: Path, keep: Mapping[str, int]) -> list[str]:
-    """Give the command line that compacts a local store in a process of its own."""
-    days = [part for name, count in keep.items() for part in (f"--{name}-days", str(count))]
-    return [sys.executable, "-m", "cloud.series.compaction", str(path), *days]

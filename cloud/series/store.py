@@ -349,11 +349,3 @@ def rolls(connection: Connection, series: int, first: int, end: int) -> list[tup
     return [
         (hour, Part(hour * 3_600_000, n, low, high, total)) for hour, n, low, high, total in found
     ]
-
-
-def forget_rolls(connection: Connection, series: Sequence[int], before_hour: int) -> None:
-    """Remove roll-ups of these series older than an hour since the epoch."""
-    connection.executemany(
-        "delete from roll where series = ? and hour < ?",
-        [(number, before_hour) for number in series],
-    )

@@ -5,10 +5,9 @@ from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
-from typing_extensions import override
 
 from cloud.alerts.model import Condition, Member
-from cloud.alerts.rule import Level, Rule, RuleId
+from cloud.alerts.rule import Rule, RuleId
 
 _DEPTH = {"building": 1, "floor": 2, "room": 3}
 MEMBERS_LIMIT = 2_000
@@ -25,11 +24,6 @@ class CombinationRule(Rule):
     inhibits: bool = Field(
         default=True, description="The single alerts are shown inside this one instead."
     )
-
-    @property
-    @override
-    def levels(self) -> tuple[Level, ...]:
-        return (Level(self.rank, 0, round(self.clear_for_s * 1000)),)
 
     def place_of(self, place: str) -> str | None:
         """Give the place in which a device counts, None when it stands in none of this kind."""

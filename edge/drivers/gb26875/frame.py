@@ -27,7 +27,6 @@ HEADER_SIZE: Final = 27
 FRAME_EXTRA: Final = 30
 APP_LIMIT: Final = 1024
 FRAME_LIMIT: Final = FRAME_EXTRA + APP_LIMIT
-MAIN_VERSION: Final = 1
 ADDRESS_LIMIT: Final = (1 << 48) - 1
 _NO_START: Final = "no start marker"
 

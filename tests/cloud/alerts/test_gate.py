@@ -8,7 +8,7 @@ import pytest
 from cloud.alerts.gate import advance, expire
 from cloud.alerts.model import LEGAL_PHASES, Gate, Phase, Priority
 from cloud.alerts.rule import Level
-from tests.architecture.test_doors import IMPURE, imports
+from tests.architecture.test_doors import IMPURE, libraries
 
 NORMAL, PENDING, ACTIVE, CLEARING = Phase.NORMAL, Phase.PENDING, Phase.ACTIVE, Phase.CLEARING
 SLOW = Level(Priority.P2, for_ms=10, clear_ms=20)
@@ -74,4 +74,4 @@ IMPURE_FILES = {"ruleset.py", "keeper.py", "ledger.py", "store.py", "service.py"
 def test_what_decides_reaches_no_clock_store_or_network(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     if path.name not in IMPURE_FILES:
-        assert not imports(path) & IMPURE
+        assert not libraries(path) & IMPURE
