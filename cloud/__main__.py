@@ -245,6 +245,24 @@ def backup(
 
 
 @app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="Folder made by `linli cloud backup`.")],
+    config: ConfigFile = _DEFAULT,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup back; the service must be stopped. The present files are kept beside the restored ones."""
+    from cloud import restore as restoring
+
+    with told(), _console.status("restoring"):
+        settings = cloud_settings.load(config)
+        done = restoring.restore(settings, source, SystemClock().now_ms())
+        facts = {"revision": done.revision, "epoch": done.epoch, "kept": list(done.kept)}
+        text = "\n".join((f"restored from {source}", *(f"kept as {path}" for path in done.kept)))
+        answer(facts, text, as_json=as_json)
+
+
+@app.command()
 def openapi(
     out: Annotated[Path | None, typer.Option(help="Write to this file, not to stdout.")] = None,
 ) -> None:

@@ -34,7 +34,7 @@ head_table: Final = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the journal stands; `epoch` changes only when the database is made anew."""
+    """Where the journal stands; `epoch` changes only when the database is made anew or restored."""
 
     epoch: int
     seq: int
@@ -58,6 +58,17 @@ def start(connection: Connection, epoch: int) -> Head:
         connection.execute(sa.insert(head_table).values(id=1, epoch=epoch, seq=0))
         return Head(epoch, 0)
     return Head(row.epoch, row.seq)
+
+
+def renew(connection: Connection, epoch: int) -> Head:
+    """Begin a new epoch, later than the present one: every screen then fetches everything anew.
+
+    Needed when the database came back from a backup, since its next numbers were already given out once.
+    """
+    present = head(connection)
+    newer = max(epoch, present.epoch + 1)
+    connection.execute(sa.update(head_table).values(epoch=newer))
+    return Head(newer, present.seq)
 
 
 def append(

@@ -197,3 +197,50 @@ def test_a_database_open_elsewhere_is_migrated_too(config: Path, tmp_path: Path)
     with closing(other), other.read() as connection:
         connection.exec_driver_sql("select 1")
         assert linli("migrate", "--config", config).exit_code == 0
+
+
+def heads(folder: Path) -> tuple[int, int]:
+    with closing(sqlite3.connect(folder / "app.db")) as database:
+        epoch, seq = database.execute("select epoch, seq from journal_head").fetchone()
+        return int(epoch), int(seq)
+
+
+def test_a_backup_is_put_back_with_a_new_epoch_and_what_was_there_is_kept(
+    config: Path, tmp_path: Path
+) -> None:
+    home, copy = config.parent, tmp_path / "copy"
+    linli("migrate", "--config", config)
+    assert linli("backup", copy, "--config", config).exit_code == 0
+    epoch, seq = heads(copy)
+    linli("add-user", "later", "--role", "duty", "--config", config)
+    (home / "series").mkdir(exist_ok=True)
+    (home / "series" / "mark").write_text("present")
+    done = linli("restore", copy, "--config", config, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert heads(home)[0] > epoch
+    assert heads(home)[1] == seq
+    assert heads(copy) == (epoch, seq)
+    assert linli("set-password", "admin", "--config", config).exit_code == 0
+    assert linli("set-password", "later", "--config", config).exit_code == 1
+    kept = [Path(path) for path in json.loads(done.stdout)["kept"]]
+    assert any((path / "mark").is_file() for path in kept)
+    assert any(path.name.startswith("app.db.before-") for path in kept)
+
+
+def test_nothing_is_restored_over_a_running_service_or_from_a_damaged_backup(
+    config: Path, tmp_path: Path
+) -> None:
+    linli("migrate", "--config", config)
+    copy = tmp_path / "copy"
+    linli("backup", copy, "--config", config)
+    with closing(sqlite3.connect(config.parent / "app.db")) as database, database:
+        far = SystemClock().now_ms() + 60_000
+        database.execute("insert into shard_lease values (0, 'worker', ?, 1)", (far,))
+    running = linli("restore", copy, "--config", config)
+    assert (running.exit_code, "stop `linli cloud serve`" in running.stderr) == (1, True)
+    missing = linli("restore", tmp_path / "nowhere", "--config", config)
+    assert (missing.exit_code, "app.db is missing" in missing.stderr) == (1, True)
+    (copy / "app.db").write_bytes(b"SQLite format 3\0 but no more")
+    damaged = linli("restore", copy, "--config", config)
+    assert (damaged.exit_code, "damaged" in damaged.stderr) == (1, True)
+    assert not [*config.parent.glob("*.before-*")]
