@@ -3,12 +3,12 @@
 https://sqlite.org/lang_vacuum.html#vacuuminto: one read transaction, so writers go on meanwhile.
 """
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from cloud.errors import ConflictError, UnavailableError
+from cloud.kit.disk import sync
 from cloud.kit.sql import Database
 
 
@@ -31,9 +31,9 @@ def copy_database(database: Database, target: Path) -> int:
     except sqlite3.Error as error:
         raise UnavailableError(f"cannot copy the database: {error}", "look at the disk") from None
     check_copy(part)
-    _sync(part)
+    sync(part)
     part.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     return target.stat().st_size
 
 
@@ -50,11 +50,3 @@ def check_copy(file: Path) -> None:
         found = str(error)
     if found != "ok":
         raise UnavailableError(f"{file} is damaged: {found}", "do not use it; look at the disk")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,7 +3,6 @@
 https://sqlite.org/lang_vacuum.html#vacuuminto: one read transaction, so it disturbs no writer.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from cloud.errors import ConflictError, UnavailableError
 from cloud.kit import hot
+from cloud.kit.disk import sync
 from cloud.kit.duck import Duck
 from cloud.series import segment_store, store
 from cloud.series.compaction import removal_allowed
@@ -51,9 +51,9 @@ def backup(path: Path, to: Path) -> Backup:
     if not hot.is_sound(part / DATABASE):
         raise UnavailableError(f"backup {part} is damaged", "look at the disk, then try again")
     for file in part.rglob("*"):
-        _sync(file)
+        sync(file)
     part.rename(to)
-    _sync(to.parent)
+    sync(to.parent)
     return Backup(count, sum(file.stat().st_size for file in to.rglob("*") if file.is_file()))
 
 
@@ -71,14 +71,6 @@ def _copy_segments(source: Path, part: Path) -> int:
         except OSError:
             shutil.copyfile(source / name, target)
     return len(names)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def export(path: Path, to: Path) -> int:

@@ -3,13 +3,13 @@
 Of two rows with one key the one in the file whose name sorts last counts; files of one day sort by generation.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cloud.errors import CloudError
+from cloud.kit.disk import sync
 from cloud.kit.duck import Duck
 from cloud.series.model import DAY_MS, HOUR_MS, Grid, Part, Point, Row
 
@@ -96,7 +96,7 @@ def _write(
     part = path.with_suffix(".part")
     name = str(part).replace("'", "''")
     duck.rows(f"copy ({source} order by series, ts) to '{name}' {_FORMAT}", values)
-    _sync(part)
+    sync(part)
     (wanted,) = duck.rows(f"select {_SUM} from ({source})", values)  # noqa: S608 - our texts
     found = duck.rows(f"select {_SUM}, min(ts), max(ts) from read_parquet(?)", [str(part)])[0]  # noqa: S608 - our texts
     if wanted != found[:2] or not _is_sorted(duck, str(part)):
@@ -104,7 +104,7 @@ def _write(
         raise SegmentBrokenError(f"segment {path.name}: wrote {wanted}, read {found}", "check disk")
     size = part.stat().st_size
     part.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
     return Written(found[0], found[2] or 0, found[3] or 0, size)
 
 
@@ -114,14 +114,6 @@ def _is_sorted(duck: Duck, name: str) -> bool:
         " where s > series or (s = series and t >= ts)"
     )
     return duck.rows(sql, [name]) == [(0,)]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def points(
