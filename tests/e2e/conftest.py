@@ -1,4 +1,8 @@
-"""Browser and desk of the end-to-end tests; the pages are built first, once, by whichever worker comes first."""
+"""Browser and desk of the end-to-end tests; the pages are built first, once, by whichever worker comes first.
+
+One API process and one sign-in serve all tests: they share a group, so they never run beside one another, and
+each begins with an empty list.
+"""
 
 import fcntl
 import sys
@@ -6,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, StorageState, sync_playwright
 
 from linli import web
 from tests.e2e.desk import Desk
@@ -34,7 +38,7 @@ def browser(node: web.Node) -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     made = Desk(tmp_path_factory.mktemp("desk") / "cloud")
     made.start()
@@ -49,10 +53,22 @@ def desk(running_desk: Desk) -> Iterator[Desk]:
     running_desk.clear()
 
 
-@pytest.fixture
-def screen(browser: Browser, desk: Desk) -> Iterator[Screen]:
-    """Give a signed-in duty screen."""
-    made = Screen(browser, desk.url)
+@pytest.fixture(scope="module")
+def signed_in_state(browser: Browser, running_desk: Desk) -> StorageState:
+    """Sign in once by the page itself; the cookie belongs to the host, so it holds behind a proxy too."""
+    made = Screen(browser, running_desk.url)
     made.sign_in()
+    state = made.context.storage_state()
+    made.close()
+    return state
+
+
+@pytest.fixture
+def screen(browser: Browser, desk: Desk, signed_in_state: StorageState) -> Iterator[Screen]:
+    """Give a signed-in duty screen whose sound is armed."""
+    made = Screen(browser, desk.url, state=signed_in_state)
+    made.open()
+    made.wait_live()
+    made.page.keyboard.press("Escape")
     yield made
     made.close()

@@ -128,6 +128,7 @@ class Desk:
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
         self.series: dict[int, SeriesKey] = {}
+        self.given = ""  # the password that somebody else gave to "li"
         self._prepare()
         self._write_settings()
 
@@ -159,6 +160,7 @@ class Desk:
             self.database, clock=self.clock, passwords=Passwords(memory_kib=8, passes=1)
         )
         accounts.add(username="zhang", name="张班长", role=Role.DUTY, password=PASSWORD)
+        self.given = accounts.add(username="li", name="李师傅", role=Role.DUTY).password or ""
         directory = Directory()
         with self.database.read() as connection:
             directory.refresh(connection)

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState
 
 from tests.e2e.desk import PASSWORD
 
@@ -13,6 +13,8 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE_MS = 30_000
+# One and a half beats instead of three: the tests of blindness need not wait longer than it takes to prove it.
+SILENCE_MS = 3_000
 # Headless Chromium lets sound play without any touch, so a test would pass vacuously: this one starts suspended,
 # as a desktop browser's does, and counts the tones.
 _AUDIO = """
@@ -50,15 +52,19 @@ class Screen:
         language: str = "zh-CN",
         theme: str = "light",
         size: tuple[int, int] = (1366, 768),
+        state: StorageState | None = None,
     ) -> None:
         self.url = url
         self.context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce"
+            viewport={"width": size[0], "height": size[1]},
+            reduced_motion="reduce",
+            storage_state=state,
         )
         self.context.set_default_timeout(PATIENCE_MS)
         self.context.add_init_script(
             f"localStorage.setItem('linli.language', '{language}');"
-            f"localStorage.setItem('linli.theme', '{theme}');{_AUDIO}"
+            f"localStorage.setItem('linli.theme', '{theme}');"
+            f"window.linliSilenceMs = {SILENCE_MS};{_AUDIO}"
         )
         self.mistakes: list[str] = []
         self.page = self._new_page()
@@ -87,12 +93,19 @@ class Screen:
     def open(self, fragment: str = "") -> None:
         self.page.goto(f"{self.url}/{fragment}")
 
-    def sign_in(self) -> None:
+    def sign_in(self, name: str = "zhang", password: str = PASSWORD) -> None:
         self.open()
-        self.page.fill("#ln-user", "zhang")
-        self.page.fill("#ln-password", PASSWORD)
+        self.page.fill("#ln-user", name)
+        self.page.fill("#ln-password", password)
         self.page.keyboard.press("Enter")
         self.wait_live()
+
+    def another(self) -> Page:
+        """Open a second window of the same browser; what goes wrong in it is kept like that of the first."""
+        page = self._new_page()
+        page.goto(self.url)
+        page.wait_for_selector("[data-test=alert-list]")
+        return page
 
     def wait_live(self) -> None:
         """Wait until the list claims to be true."""
