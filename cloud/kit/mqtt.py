@@ -16,6 +16,7 @@ import paho.mqtt.client as paho
 import structlog
 
 from cloud.kit.clock import Clock
+from cloud.kit.fair_queue import FairQueue
 from cloud.kit.mqtt_stream import Message, StreamClient
 
 QUEUE_BYTES: Final = 67_108_864
@@ -108,7 +109,7 @@ class Inbox:
         bulk_limit: int = BULK_LIMIT,
         bytes_limit: int = QUEUE_BYTES,
     ) -> None:
-        self._urgent = _Queue(urgent_limit, bytes_limit)
+        self._urgent: FairQueue[Arrival] = FairQueue(urgent_limit, bytes_limit)
         self._bulk = _Queue(bulk_limit, bytes_limit)
         self._stirred = threading.Event()
 
@@ -132,7 +133,7 @@ class Inbox:
         self._stirred.clear()
 
     def take_urgent(self, most: int) -> list[Arrival]:
-        """Take up to `most` messages that must not wait, oldest first."""
+        """Take up to `most` messages that must not wait, one of each edge in turn."""
         return self._urgent.take(most)
 
     def take_bulk(self, most: int) -> list[Arrival]:
