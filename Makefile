@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+SELF := --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 .DEFAULT_GOAL := help
+# A virtual environment that could not be made whole must not be taken for one.
+.DELETE_ON_ERROR:
 .PHONY: help run demo setup setup-dev web test check fix flow torture bench docs schema screenshots lock clean
 
 help:  ## Show what can be made
@@ -26,14 +28,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.run-ready: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "[setup] installing the pinned, hash-checked libraries for running (about a minute)"
-	@$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m linli.install requirements.lock
+	@$(BIN)/python -m pip install $(SELF)
 	@touch $@
 
 $(VENV)/.dev-ready: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	@echo "[setup] installing the pinned, hash-checked libraries for testing (about two minutes)"
-	@$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m linli.install requirements-dev.lock
+	@$(BIN)/python -m pip install $(SELF)
 	@touch $@ $(VENV)/.run-ready
 
 test: setup-dev web  ## Set up and run all tests
