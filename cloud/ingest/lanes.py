@@ -41,11 +41,13 @@ class LaneState:
         high: everything up to here was received.
         window: bit i stands for message `high + 1 + i`; bit 0 is never set.
         missing: messages below `high` which this cloud never saw, for a person to know.
+        is_stored: a database remembers the lane already.
     """
 
     high: int = 0
     window: int = 0
     missing: int = 0
+    is_stored: bool = False
 
     def has(self, seq: int) -> bool:
         """Tell whether this message was received, or acknowledged before our memory begins."""
@@ -94,6 +96,7 @@ class LaneBook:
     def restore(self, key: LaneKey, high: int, window: int = 0) -> None:
         """Put back what a database remembers; the higher of two memories wins."""
         state = self.lane(key)
+        state.is_stored = True
         if high > state.high:
             state.high, state.window = high, window
 
@@ -114,6 +117,9 @@ class LaneBook:
             del epochs[oldest]
             for lane in Lane:
                 self._lanes.pop(LaneKey(key.edge, oldest, lane), None)
+
+    def __contains__(self, key: LaneKey) -> bool:
+        return key in self._lanes
 
     def __len__(self) -> int:
         return len(self._lanes)

@@ -66,15 +66,22 @@ def save_lanes(connection: Connection, lanes: Iterable[tuple[LaneKey, LaneState]
         connection.execute(
             statement.on_conflict_do_update(index_elements=["edge", "epoch", "lane"], set_=values)
         )
-        if state.high <= 1:
+        if not state.is_stored:
+            state.is_stored = True
             _forget_epochs(connection, key)
 
 
 def _forget_epochs(connection: Connection, key: LaneKey) -> None:
-    mine = sa.and_(lane_table.c.edge == key.edge, lane_table.c.lane == key.lane.value)
-    statement = sa.select(lane_table.c.epoch).where(mine).order_by(lane_table.c.epoch.desc())
-    kept = list(connection.execute(statement.limit(EPOCHS_KEPT)).scalars())
-    connection.execute(sa.delete(lane_table).where(mine, lane_table.c.epoch < kept[-1]))
+    """Keep the newest epochs of a lane and in any case the present one: a box without a clock counts from 1970."""
+    others = sa.and_(
+        lane_table.c.edge == key.edge,
+        lane_table.c.lane == key.lane.value,
+        lane_table.c.epoch != key.epoch,
+    )
+    statement = sa.select(lane_table.c.epoch).where(others).order_by(lane_table.c.epoch.desc())
+    kept = list(connection.execute(statement.limit(EPOCHS_KEPT - 1)).scalars())
+    if len(kept) == EPOCHS_KEPT - 1:
+        connection.execute(sa.delete(lane_table).where(others, lane_table.c.epoch < kept[-1]))
 
 
 def add_rejections(connection: Connection, rejections: Sequence[Rejection]) -> None:

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cloud.alerts import ruleset
+from cloud.alerts.keeper import AlertKeeper
+from cloud.devices.directory import Directory
 from cloud.ingest import chores, store
+from cloud.ingest.ports import Keeper
 from cloud.kit.clock import SystemClock
 from cloud.kit.sql import Database, metadata
 from cloud.series.local import LocalSeries
@@ -53,12 +57,20 @@ class Bench:
         self._process: subprocess.Popen[bytes] | None = None
         self.exit_code: int | None = None
 
-    def start_worker(self) -> Worker:
+    def start_worker(self, *, rules: Path | None = None) -> Worker:
+        """Start it with the remembering keeper, or with the real one and the rules of a folder."""
         clock = SystemClock()
+
+        def open_keeper(database: Database, directory: Directory) -> Keeper:
+            if rules is None:
+                return self.keeper
+            found = ruleset.load(rules)
+            return AlertKeeper(database=database, rules=found, directory=directory, clock=clock)
+
         worker = build(
             load(self.folder / "cloud.yaml"),
             open_series=lambda: LocalSeries(self.folder / "series", clock),
-            open_keeper=lambda _database, _directory: self.keeper,
+            open_keeper=open_keeper,
             clock=clock,
             compaction=None,
         )

@@ -91,6 +91,9 @@ def storm(edge: ScriptedEdge, seed: int) -> None:
         if chance.random() < 0.4:
             payload = damaged(chance, payload)
         edge.publish(channel, payload, retain=channel in (Channel.STATE, Channel.BIRTH))
+    for epoch in range(500):
+        fields = {"device": "gas-1", "measured_at": now_ms(), "kind": "press", "event_id": "e"}
+        edge.publish(Channel.EVENT, encode(Event(epoch=10_000 + epoch, seq=1, **fields)))
 
 
 def fires(bench: Bench) -> list[str]:
