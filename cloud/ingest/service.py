@@ -161,6 +161,7 @@ class Cycle:
         marks = [
             LaneMark(key.edge, key.epoch, key.lane.value, self._intake.book.lane(key).high)
             for key in bulk.lanes
+            if key in self._intake.book
         ]
         self._writer.append(bulk.rows, marks)
 
@@ -193,12 +194,20 @@ class Cycle:
     def _acknowledge_marks(self, marks: Sequence[LaneMark]) -> None:
         highs = {LaneKey(mark.edge, mark.epoch, Lane(mark.lane)): mark.seq for mark in marks}
         self._committed.update(highs)
+        self._forget_lanes()
         self._outbox.ack(highs.items())
+
+    def _forget_lanes(self) -> None:
+        """Drop lanes that the book dropped: an edge that invents epochs must not fill the memory."""
+        book = self._intake.book
+        if len(self._committed) > 2 * len(book) + 100:
+            self._committed = {key: at for key, at in self._committed.items() if key in book}
 
     def _acknowledge(self, lanes: set[LaneKey]) -> None:
         """Acknowledge lanes that were just committed, and again those that sent something twice."""
-        for key in lanes:
-            self._committed[key] = self._intake.book.lane(key).high
+        book = self._intake.book
+        self._committed.update((key, book.lane(key).high) for key in lanes if key in book)
+        self._forget_lanes()
         again, self._intake.again = self._intake.again, set()
         known = self._committed
         self._outbox.ack([(key, known[key]) for key in again.union(lanes) if key in known])
@@ -268,7 +277,7 @@ class Cycle:
         if self._keeper.has_changes:
             self._keeper.save(connection, self._clock.now_ms())
         book = self._intake.book
-        store.save_lanes(connection, [(key, book.lane(key)) for key in urgent.lanes])
+        store.save_lanes(connection, [(k, book.lane(k)) for k in urgent.lanes if k in book])
         return outcomes
 
     def _commit_singly(self, work: Work) -> None:
