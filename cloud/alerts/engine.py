@@ -23,6 +23,8 @@ from cloud.alerts.model import (
     ReadingFact,
     Transition,
     What,
+    foreign_zone,
+    reporter_of,
 )
 from cloud.alerts.moves import TOLD_EVERY_MS, About, Register
 from cloud.alerts.presence import Presence
@@ -149,9 +151,9 @@ class Engine:
     def alarm(self, fact: AlarmFact, now: Instant) -> list[Transition]:
         """Judge a device's alarm bit, in the order of arrival; the same alarm sent twice counts once."""
         device = self.device(fact.device)
-        out = self.heard(fact.device, fact.measured_at, now)
+        out = [] if fact.reported_by else self.heard(fact.device, fact.measured_at, now)
         for rule in self._hearing(device, fact.kind):
-            zone = rule.zone_of(fact.kind) or (SUM if is_sum(fact) else "")
+            zone = self._zone(rule, fact, device)
             condition = self._condition(rule, fact.device, zone)
             mark = f"{fact.alarm_id}{'+' if fact.is_active else '-'}"
             if fact.alarm_id and mark in condition.recent_ids:
@@ -174,6 +176,16 @@ class Engine:
                 kept = replace(kept, is_history=fact.is_history)
             out += self._judge(rule, kept, judgement, about, now)
         return out
+
+    def _zone(self, rule: Rule, fact: AlarmFact, device: DeviceInfo) -> str:
+        """Choose the condition: what another edge node says never moves the one of the device's own."""
+        if fact.reported_by:
+            return foreign_zone(fact.reported_by)
+        former = foreign_zone(device.edge)
+        if device.edge and self._condition(rule, fact.device, former).level:
+            # It owns the device by now; what it began as a stranger goes on in the same alert.
+            return former
+        return rule.zone_of(fact.kind) or (SUM if is_sum(fact) else "")
 
     def event(self, fact: EventFact, now: Instant) -> list[Transition]:
         """Judge an event; only link events concern alerting."""
@@ -234,13 +246,14 @@ class Engine:
         self, rule: Rule, before: Condition, after: Condition, about: About, now: Instant
     ) -> list[Transition]:
         device = self.device(after.subject)
-        is_single = after.zone != SUM
+        # What a stranger says of a device confirms nothing.
+        is_single = after.zone != SUM and not reporter_of(after.zone)
         combined = (
             self._combiner.follow(rule, before, after, device, about, now) if is_single else []
         )
         holder = None
         if not before.level and after.level:
-            explained = None if is_single else self._summer.holder(after)
+            explained = self._summer.holder(after) if after.zone == SUM else None
             holder = explained or self._combiner.holder(rule, device)
         out = self.register.move(rule, before, after, about, now, holder=holder)
         out += self._summer.follow(rule, after.key, device, now, is_repeat=about.is_repeat)

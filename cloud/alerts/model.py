@@ -191,7 +191,7 @@ class ReadingFact:
 
 @dataclass(frozen=True, slots=True)
 class AlarmFact:
-    """One alarm bit of a device going on or off."""
+    """One alarm bit of a device going on or off; `reported_by` is an edge node that does not own the device."""
 
     device: str
     kind: str
@@ -203,6 +203,7 @@ class AlarmFact:
     is_test: bool = False
     is_history: bool = False
     detail: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    reported_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,3 +352,21 @@ class Transition:
     inhibited_by: str | None = None
     members: tuple[str, ...] = ()
     why: str = ""
+
+    @property
+    def reported_by(self) -> str:
+        """Give the edge node that says this of a device which is not its own, empty when its own does."""
+        return reporter_of(self.zone)
+
+
+FOREIGN: Final = "@"
+
+
+def foreign_zone(edge: str) -> str:
+    """Name the condition that a device has by the word of an edge node which does not own it."""
+    return FOREIGN + edge
+
+
+def reporter_of(zone: str) -> str:
+    """Give the edge node by whose word alone a condition stands, empty for any other."""
+    return zone.removeprefix(FOREIGN) if zone.startswith(FOREIGN) else ""

@@ -164,11 +164,12 @@ class LinkFact:
 
 @dataclass(frozen=True, slots=True)
 class BirthOutcome:
-    """What a birth changed; `foreign` are devices that belong to another edge and were not taken."""
+    """What a birth changed; `foreign` belong to another edge and stay there, `taken` came from one that is gone."""
 
     is_new: bool
     foreign: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

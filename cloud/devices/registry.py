@@ -2,14 +2,19 @@
 
 import math
 from collections import defaultdict
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from cloud.devices import place_store, store
 from cloud.devices.model import AliasPlan, BirthOutcome, DeviceMetric, LinkState
 from cloud.devices.site import SiteFile
 from cloud.kit.sql import Connection
 from cloud.notify import journal
+from cloud.people.audit_store import add_audit
 from contract.messages import Birth, Detail
+
+TAKEOVER_MS: Final = 300_000
+AUDITED: Final = 100
 
 
 def import_site(connection: Connection, site: SiteFile) -> None:
@@ -22,15 +27,18 @@ def import_site(connection: Connection, site: SiteFile) -> None:
 def apply_birth(connection: Connection, edge: str, birth: Birth, at: int) -> BirthOutcome:
     """Register what an edge says it has; the same birth again changes nothing but its time.
 
-    A device belongs to the edge that bore it first, until that edge's birth no longer names it or
-    somebody retires that edge: else one wrong configuration could speak for another's detectors. The
-    aliases are kept as they were accepted, so that a backlog can still be read after a device has moved.
-    `at` is Unix ms by our clock.
+    A device belongs to the edge that bore it first, until that edge's birth no longer names it, somebody
+    retires that edge, or it has been offline for `TAKEOVER_MS` when another edge names the device: a box that was
+    exchanged under a new name needs nobody's help, and a wrong configuration cannot speak for the detectors of
+    an edge that is there. The aliases are kept as they were accepted, so that a backlog can still be read after
+    a device has moved. `at` is Unix ms by our clock.
     """
     if store.has_complete_birth(connection, edge, birth.model):
         store.save_birth(connection, edge, birth, at, is_complete=True)
         return BirthOutcome(is_new=False)
     owners = store.owners(connection, [device.id for device in birth.devices])
+    taken = _take_over(connection, edge, owners, at)
+    owners.update(dict.fromkeys(taken, edge))
     foreign = tuple(sorted(device for device, owner in owners.items() if owner != edge))
     own = [device for device in birth.devices if owners.get(device.id, edge) == edge]
     metrics: dict[str, list[DeviceMetric]] = defaultdict(list)
@@ -42,7 +50,27 @@ def apply_birth(connection: Connection, edge: str, birth: Birth, at: int) -> Bir
     store.save_devices(connection, edge, own, metrics, at)
     retired = store.retire_missing(connection, edge, (device.id for device in own), at)
     _tell_edge(connection, edge, at)
-    return BirthOutcome(is_new=True, foreign=foreign, retired=tuple(retired))
+    for device_id in taken:
+        _tell_device(connection, device_id, at)
+    return BirthOutcome(is_new=True, foreign=foreign, retired=tuple(retired), taken=taken)
+
+
+def _take_over(
+    connection: Connection, edge: str, owners: Mapping[str, str], at: int
+) -> tuple[str, ...]:
+    """Give the devices that move to this edge because theirs is gone; each move is written down."""
+    gone = store.gone_edges(connection, set(owners.values()) - {edge}, at - TAKEOVER_MS)
+    taken = tuple(sorted(device for device, owner in owners.items() if owner in gone))
+    for former in sorted(gone):
+        moved = [device for device in taken if owners[device] == former]
+        # Its next birth must be judged anew, though it may be the same as ever.
+        store.mark_incomplete(connection, former)
+        _tell_edge(connection, former, at)
+        add_audit(
+            connection, at=at, actor="system", action="devices_taken_over", subject=edge,
+            detail={"from": former, "count": len(moved), "devices": moved[:AUDITED]},
+        )  # fmt: skip
+    return taken
 
 
 def alias_plan(birth: Birth, foreign: frozenset[str]) -> AliasPlan:

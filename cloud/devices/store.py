@@ -178,6 +178,35 @@ def owners(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def gone_edges(connection: Connection, edges: Iterable[str], border: int) -> set[str]:
+    """Give those of these edges that are offline since before `border` (Unix ms), and still so."""
+    columns = edge_table.c
+    statement = sa.select(columns.id).where(
+        columns.id.in_(sorted(edges)), columns.is_online.is_(False), columns.online_since <= border
+    )
+    return set(connection.execute(statement).scalars())
+
+
+def mark_incomplete(connection: Connection, edge_id: str) -> None:
+    """Have the next birth of an edge judged anew."""
+    statement = sa.update(edge_table).where(edge_table.c.id == edge_id)
+    connection.execute(statement.values(is_complete=False))
+
+
+def claimants(connection: Connection, border: int) -> list[str]:
+    """Give the edges that name devices of others, if there is one that is offline since before `border` (Unix ms)."""
+    columns = edge_table.c
+    owner = edge_table.alias()
+    is_gone = sa.exists().where(
+        owner.c.is_online.is_(False), owner.c.online_since <= border, device_table.c.edge == owner.c.id,
+        device_table.c.retired_at.is_(None),
+    )  # fmt: skip
+    statement = sa.select(columns.id).where(
+        columns.is_online.is_(True), columns.is_complete.is_(False), columns.model.is_not(None), is_gone
+    )  # fmt: skip
+    return list(connection.execute(statement.order_by(columns.id)).scalars())
+
+
 def save_devices(
     connection: Connection,
     edge_id: str,

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from cloud.devices import store as device_store
+from cloud.devices.registry import TAKEOVER_MS
 from cloud.ingest import command_store, store
 from cloud.ingest.intake import Intake
 from cloud.ingest.lease import Lease, LeaseLostError
@@ -19,10 +20,12 @@ from cloud.kit.clock import Clock
 from cloud.kit.mqtt import Inbox
 from cloud.kit.sql import Database
 from cloud.notify import journal
+from contract.topics import shard_of
 
 TICK_S: Final = 1.0
 BEAT_S: Final = 2.0
 LOOK_S: Final = 5.0
+CLAIMS_S: Final = 60.0
 SWEEP_S: Final = 3_600.0
 DAY_MS: Final = 86_400_000
 
@@ -81,6 +84,7 @@ class Chores:
             _Chore("tick", TICK_S, self.tick),
             _Chore("commands", TICK_S, lambda: self._outbox.send_waiting(self._database)),
             _Chore("look", LOOK_S, self._look),
+            _Chore("claims", CLAIMS_S, self._hear_claims),
             _Chore("sweep", SWEEP_S, self._sweep),
         ]
 
@@ -166,6 +170,15 @@ class Chores:
     def _look(self) -> None:
         self._cycle.refresh_if_imported()
         self._look_further()
+
+    def _hear_claims(self) -> None:
+        """Ask edges that name devices of one that is gone for their birth: by now they may have them."""
+        border = self._clock.now_ms() - TAKEOVER_MS
+        with self._database.read() as connection:
+            claimants = device_store.claimants(connection, border)
+        for edge in claimants:
+            if self._lease.first <= shard_of(edge) <= self._lease.last:
+                self._outbox.rebirth(edge)
 
     def _sweep(self) -> None:
         now = self._clock.now_ms()

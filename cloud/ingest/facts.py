@@ -6,12 +6,13 @@ An alarm with an impossible time is still an alarm: it is raised with the time o
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 from cloud.alerts.model import AlarmFact, EventFact
 from cloud.ingest.lanes import COUNT_LIMIT
 from cloud.ingest.model import NEWEST_MS, OLDEST_MS
-from contract.ids import is_name
+from contract.ids import NAME_LIMIT, is_name
 from contract.messages import Alarm, Birth, Detail, Event
 
 DEVICES_LIMIT: Final = 20_000
@@ -21,6 +22,9 @@ DETAIL_LIMIT: Final = 64
 TEXT_LIMIT: Final = 1_000
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 UNTRUSTED: Final = "time_untrusted"
+UNREADABLE: Final = "unreadable_alarm"
+UNREADABLE_EVERY_MS: Final = 60_000
+SENDERS_KEPT: Final = 10_000
 
 
 def is_possible(at: int, now: int) -> bool:
@@ -36,8 +40,8 @@ def alarm_fact(alarm: Alarm, received_at: int) -> AlarmFact:
         detail[UNTRUSTED] = True
         measured_at = received_at
     return AlarmFact(
-        device=_clean(alarm.device),
-        kind=_clean(alarm.kind),
+        device=_clean(alarm.device)[:NAME_LIMIT],
+        kind=_clean(alarm.kind)[:NAME_LIMIT],
         is_active=alarm.is_active,
         measured_at=measured_at,
         received_at=received_at,
@@ -57,14 +61,40 @@ def event_fact(event: Event, received_at: int) -> EventFact:
         detail[UNTRUSTED] = True
         measured_at = received_at
     return EventFact(
-        device=_clean(event.device),
-        kind=_clean(event.kind),
+        device=_clean(event.device)[:NAME_LIMIT],
+        kind=_clean(event.kind)[:NAME_LIMIT],
         measured_at=measured_at,
         received_at=received_at,
         event_id=_clean(event.event_id)[:64],
         is_history=event.is_history,
         detail=detail,
     )
+
+
+def reported(fact: AlarmFact, edge: str) -> AlarmFact:
+    """Mark an alarm of a device that belongs to another edge than the one that sent it."""
+    return replace(fact, reported_by=edge, detail={**fact.detail, "reported_by": edge})
+
+
+def unreadable(subject: str, at: int) -> AlarmFact:
+    """Give the fact that an alarm came which nobody could read, so that a person asks what it was; `at` Unix ms."""
+    return AlarmFact(subject, UNREADABLE, is_active=True, measured_at=at, received_at=at)
+
+
+class UnreadableAlarms:
+    """Says it at most once a minute for each edge: such a message is sent again for ever."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def fact(self, edge: str, at: int) -> AlarmFact | None:
+        """Give the fact to raise at `at` (Unix ms), None when it was given just now."""
+        if 0 <= at - self._told.get(edge, -UNREADABLE_EVERY_MS) < UNREADABLE_EVERY_MS:
+            return None
+        if len(self._told) >= SENDERS_KEPT:
+            self._told.clear()
+        self._told[edge] = at
+        return unreadable(edge, at)
 
 
 def _detail(detail: Detail) -> Detail:

@@ -7,9 +7,8 @@ from typing import Final
 import structlog
 
 from cloud.alerts.model import AlarmFact, EventFact
-from cloud.devices import registry
 from cloud.devices.directory import Directory
-from cloud.ingest import codec, command_store, facts
+from cloud.ingest import codec, facts
 from cloud.ingest.aliases import AliasBook, AliasTable, ModelKey
 from cloud.ingest.codec import Refusal
 from cloud.ingest.lanes import LaneBook, LaneKey, Verdict
@@ -17,6 +16,7 @@ from cloud.ingest.model import NEWEST_MS, OLDEST_MS, Reason
 from cloud.ingest.outbox import Outbox
 from cloud.ingest.presence import Presence, Turn
 from cloud.ingest.rejections import RejectionLog
+from cloud.ingest.writes import LinkWrite, ReplyWrite, SelfTestWrite, TurnWrite
 from cloud.kit.clock import Clock
 from cloud.kit.mqtt import Arrival
 from cloud.kit.sql import Connection
@@ -90,6 +90,7 @@ class Intake:
         self._outbox = outbox
         self._clock = clock
         self._topics: dict[str, Address] = {}
+        self._unreadable = facts.UnreadableAlarms()
         self.book = LaneBook()
         self.presence = Presence()
         self.seen: dict[str, int] = {}
@@ -109,6 +110,9 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the others
             _log.error("message breaks ingest", topic=arrival.topic[:200], exc_info=error)
             self._rejections.count("(cloud)", Reason.UNSTORABLE, f"{arrival.topic[:80]}: {error}")
+            address = self._topics.get(arrival.topic)
+            if address is not None:
+                self._unread(address.edge, address.channel, arrival.received_at)
 
     def _take(self, arrival: Arrival) -> None:
         address = self._topics.get(arrival.topic) or self._address(arrival)
@@ -123,6 +127,13 @@ class Intake:
             self._dispatch(edge, channel, arrival)
         except ContractError as error:
             self._refuse(edge, channel, codec.refusal(arrival.payload, error))
+            self._unread(edge, channel, arrival.received_at)
+
+    def _unread(self, edge: str, channel: Channel, at: int) -> None:
+        """Let a person know of an alarm that nobody can read: it may have been a fire."""
+        fact = self._unreadable.fact(edge, at) if channel is Channel.ALARM else None
+        if fact is not None:
+            self.urgent.facts.append(fact)
 
     def _address(self, arrival: Arrival) -> Address | None:
         try:
@@ -270,6 +281,7 @@ class Intake:
     ) -> None:
         if not codec.is_place(epoch, seq):
             self._rejections.count(edge, Reason.NUMBERS, f"{lane}: epoch or seq is too large")
+            self._unread(edge, Channel(f"up/{lane.value}"), fact.received_at)
             return
         if not self._consume(LaneKey(edge, epoch, lane), seq):
             return
@@ -277,7 +289,10 @@ class Intake:
         if device is not None and device.edge != edge:
             detail = f"{lane}: {fact.device} belongs to {device.edge}"
             self._rejections.count(edge, Reason.FOREIGN_DEVICE, detail)
-            return
+            if not isinstance(fact, AlarmFact):
+                return
+            # A box that was exchanged speaks under a new name: its fires must not wait for anybody's list.
+            fact = facts.reported(fact, edge)
         if facts.UNTRUSTED in fact.detail:
             self._rejections.count(edge, Reason.IMPOSSIBLE_TIME, f"{lane}: kept, time of arrival")
         self.urgent.facts.append(fact)
@@ -287,9 +302,9 @@ class Intake:
     def _event(self, fact: EventFact) -> None:
         match fact.kind:
             case "link_up" | "link_down":
-                self.urgent.writes.append(_LinkWrite(fact))
+                self.urgent.writes.append(LinkWrite(fact))
             case "self_test":
-                self.urgent.writes.append(_SelfTestWrite(fact))
+                self.urgent.writes.append(SelfTestWrite(fact))
             case _:
                 return
 
@@ -304,7 +319,7 @@ class Intake:
     def _reply(self, edge: str, reply: Reply, at: int) -> None:
         if self._outbox.is_own(reply.id):
             return
-        self.urgent.writes.append(_ReplyWrite(edge, reply, at, self._rejections))
+        self.urgent.writes.append(ReplyWrite(edge, reply, at, self._rejections))
 
     def _state(self, edge: str, state: State, at: int) -> None:
         turn = self.presence.state(edge, state, self._steady_ms(), at)
@@ -316,7 +331,7 @@ class Intake:
     def _turn(self, turn: Turn | None, at: int) -> None:
         if turn is not None:
             self.urgent.facts.append(turn)
-            self.urgent.writes.append(_TurnWrite(turn, at))
+            self.urgent.writes.append(TurnWrite(turn, at))
 
     def turn(self, turn: Turn, at: int) -> None:
         """Note that the clock, not a message, decided that an edge went; `at` in Unix ms."""
@@ -327,54 +342,3 @@ class Intake:
 
 
 _HANDLED: Final = frozenset({*LANES, Channel.BIRTH, Channel.REPLY, Channel.STATE})
-
-
-@dataclass(frozen=True, slots=True)
-class _LinkWrite:
-    fact: EventFact
-
-    def __call__(self, connection: Connection) -> None:
-        registry.apply_link(
-            connection,
-            self.fact.device,
-            is_up=self.fact.kind == "link_up",
-            measured_at=self.fact.measured_at,
-            reason=str(self.fact.detail.get("reason", "")),
-            at=self.fact.received_at,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _SelfTestWrite:
-    fact: EventFact
-
-    def __call__(self, connection: Connection) -> None:
-        registry.apply_self_test(
-            connection,
-            self.fact.device,
-            measured_at=self.fact.measured_at,
-            detail=dict(self.fact.detail),
-            at=self.fact.received_at,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _TurnWrite:
-    turn: Turn
-    at: int
-
-    def __call__(self, connection: Connection) -> None:
-        registry.apply_online(connection, self.turn.edge, is_online=self.turn.is_online, at=self.at)
-
-
-@dataclass(frozen=True, slots=True)
-class _ReplyWrite:
-    edge: str
-    reply: Reply
-    at: int
-    rejections: RejectionLog
-
-    def __call__(self, connection: Connection) -> None:
-        if not command_store.save_reply(connection, self.edge, self.reply, self.at):
-            detail = f"reply to {self.reply.id[:80]!r}, which was never asked"
-            self.rejections.count(self.edge, Reason.UNKNOWN_COMMAND, detail)

@@ -12,7 +12,7 @@ from cloud.devices import store as device_store
 from cloud.devices.directory import Directory
 from cloud.devices.model import BirthOutcome
 from cloud.errors import UnavailableError
-from cloud.ingest import store
+from cloud.ingest import facts, store
 from cloud.ingest.aliases import AliasBook, Learning, ModelKey
 from cloud.ingest.intake import Intake, Urgent
 from cloud.ingest.lanes import LaneKey
@@ -299,6 +299,18 @@ class Cycle:
                 what = repr(piece.urgent)[:200] if piece.urgent else "readings or clock"
                 _log.error("cannot be stored, refused", what=what, exc_info=error)
                 self._rejections.count("(cloud)", Reason.UNSTORABLE, f"{error}: {what}")
+                self._tell_poison(piece)
+
+    def _tell_poison(self, piece: Work) -> None:
+        """Raise, in the place of an alarm that cannot be judged or stored, that there was one."""
+        told = [
+            facts.unreadable(fact.device, fact.received_at)
+            for fact in piece.urgent.facts
+            if isinstance(fact, AlarmFact) and fact.kind != facts.UNREADABLE
+        ]
+        error = self._attempt(Work(Urgent(facts=list(told))), is_retry=True) if told else None
+        if error is not None:
+            _log.error("alarm lost, nobody could be told", exc_info=error)
 
     def _births_taken(self, urgent: Urgent, outcomes: list[BirthOutcome]) -> None:
         for (edge, birth, _), outcome in zip(urgent.births, outcomes, strict=True):

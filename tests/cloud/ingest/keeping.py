@@ -57,7 +57,10 @@ class RememberingKeeper:
     def feed_alarm(self, fact: AlarmFact) -> None:
         if self.poison and fact.kind == self.poison:
             raise ValueError("a rule has a fault")
-        body = {"kind": fact.kind, "detail": dict(fact.detail), "measured_at": fact.measured_at}
+        body = {
+            "kind": fact.kind, "detail": dict(fact.detail), "measured_at": fact.measured_at,
+            "device": fact.device, "reported_by": fact.reported_by,
+        }  # fmt: skip
         self._changes.append(("alarm", fact.alarm_id, body))
 
     def feed_event(self, fact: EventFact) -> None:

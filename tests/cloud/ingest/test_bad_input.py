@@ -78,7 +78,10 @@ def test_numbers_no_database_can_hold_are_refused(bench: Bench, change: dict[str
     )
     edge.publish(Channel.ALARM, encode(alarm))
     until(lambda: bench.rejected("numbers") == 2, "not counted")
+    until(lambda: unreadable(bench) == [E1], "nobody is told of the alarm")
+    edge.publish(Channel.ALARM, encode(alarm))
     alive(bench, edge)
+    assert unreadable(bench) == [E1], "it is told again each time"
 
 
 def test_a_reading_a_year_off_is_refused_and_its_neighbours_are_kept(bench: Bench) -> None:
@@ -126,6 +129,12 @@ def test_an_unknown_model_is_asked_for_and_then_its_data_is_taken(bench: Bench) 
     assert bench.points("gas-3") == {t0: 8.0}
 
 
+def unreadable(bench: Bench) -> list[str]:
+    """Give the devices of the alerts that an alarm could not be read."""
+    alarms = bench.fed("alarm")
+    return [row.body["device"] for row in alarms if row.body["kind"] == "unreadable_alarm"]
+
+
 def test_a_device_of_another_edge_is_refused_until_that_edge_gives_it_up(bench: Bench) -> None:
     owner = ready(bench)
     thief = bench.edge(E2, ["gas-1", "own-1"])
@@ -138,12 +147,15 @@ def test_a_device_of_another_edge_is_refused_until_that_edge_gives_it_up(bench: 
     until(lambda: bench.rejected("foreign_device") >= 4, "not counted")
     assert not bench.points("gas-1")
     assert bench.points("own-1") == {t0: 1.0}
-    assert not bench.fed("alarm")
+    assert not [row for row in bench.fed("event") if row.subject == "gas-1"]
+    (told,) = bench.fed("alarm")
+    assert told.body["detail"]["reported_by"] == told.body["reported_by"] == E2
     owner.birth = birth(E1, ["gas-2"])
     owner.publish(Channel.BIRTH, encode(owner.birth))
     until(lambda: E2 in owners(bench, "gas-1", thief), "not handed over")
     thief.alarm("gas-1")
-    until(lambda: len(bench.fed("alarm")) == 1, "the new owner's alarm is not raised")
+    until(lambda: len(bench.fed("alarm")) == 2, "the new owner's alarm is not raised")
+    assert bench.fed("alarm")[1].body["reported_by"] == ""
 
 
 def owners(bench: Bench, device: str, edge: ScriptedEdge) -> list[str]:
