@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +39,7 @@ class BrokerAddress:
     port: int
     client_id: str
     username: str
-    password: str
+    password: str = field(repr=False)
     tls: TlsFiles | None = None
 
 

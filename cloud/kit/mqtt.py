@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -54,7 +54,7 @@ class BrokerLogin:
     host: str
     port: int
     username: str
-    password: str
+    password: str = field(repr=False)
     tls: BrokerTls | None = None
 
 

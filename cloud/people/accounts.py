@@ -1,7 +1,7 @@
 """The accounts an administrator keeps: adding people, changing and disabling them, the first administrator."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cloud.errors import ConflictError, InvalidError, NotFoundError
@@ -23,7 +23,7 @@ class NewUser:
     """A person just added; `password` is there only when it was generated, and is shown once."""
 
     user: User
-    password: str | None
+    password: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

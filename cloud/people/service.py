@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cloud.errors import (
@@ -37,7 +37,7 @@ _SECRET_LIMIT: Final = 200
 class SignedIn:
     """A new session: `secret` goes into the cookie and is known to nobody else."""
 
-    secret: str
+    secret: str = field(repr=False)
     principal: Principal
 
 
@@ -45,7 +45,7 @@ class SignedIn:
 class NewToken:
     """A new API token; `secret` is shown once."""
 
-    secret: str
+    secret: str = field(repr=False)
     token: store.TokenRow
 
 

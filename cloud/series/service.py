@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloud.kit.clock import Clock
@@ -20,7 +20,7 @@ class InfluxPlace:
     url: str
     org: str
     bucket: str
-    token: str
+    token: str = field(repr=False)
 
 
 def open_series(path: Path, clock: Clock, influx: InfluxPlace | None = None) -> SeriesStore:

@@ -23,7 +23,7 @@ class FirstLogin:
     """The administrator made at the first start; printed once."""
 
     username: str
-    password: str
+    password: str = field(repr=False)
 
 
 @dataclass(slots=True)
