@@ -86,19 +86,25 @@ class Writer:
             job = self._jobs.get()
             if job is None:
                 return
-            if self._gather_s and not job.is_urgent:
-                time.sleep(self._gather_s)
-            group = [job]
-            while len(group) < GROUP_LIMIT:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    is_open = False
-                    break
-                group.append(following)
+            group, is_open = self._gather(job)
             self._settle([job for job in group if job.future.set_running_or_notify_cancel()])
+
+    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
+        """Take what waits; a job that is not urgent waits for company until an urgent one comes."""
+        group = [first]
+        until = 0.0 if first.is_urgent else time.monotonic() + self._gather_s
+        while len(group) < GROUP_LIMIT:
+            pause = until - time.monotonic()
+            try:
+                following = self._jobs.get(block=pause > 0, timeout=max(pause, 0.0))
+            except queue.Empty:
+                break
+            if following is None:
+                return group, False
+            group.append(following)
+            if following.is_urgent:
+                until = 0.0
+        return group, True
 
     def _settle(self, group: list[_Job]) -> None:
         for _ in range(ROOM_TRIES):
