@@ -7,12 +7,29 @@ its folder, so adding one touches no other code file.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from contract.messages import Detail, DeviceBirth, Quality
 from edge.clock import Clock
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+"""What may be printed on a label: a device, a line, a model."""
+PlacePath = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]+(/[a-z0-9-]+)*)?$")]
+"""Where a device stands: `b01/f02/r201`, empty when it is not placed."""
+_Item = TypeVar("_Item")
+
+
+def at_least_one(parts: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    """Refuse an empty list; pydantic counts valid items only and would tell one mistake too many.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if not parts:
+        raise ValueError("at least one is needed")
+    return parts
 
 
 @dataclass(frozen=True, slots=True)

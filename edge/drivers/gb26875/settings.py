@@ -10,27 +10,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     model_validator,
 )
 
 from contract.metrics import METRICS
-from edge.driver import Complaint, DriverSettings
+from edge.driver import Complaint, DriverSettings, Name, PlacePath, at_least_one
 from edge.drivers.gb26875.frame import ADDRESS_LIMIT
 from edge.drivers.gb26875.tables import ANALOGS, GAS_COMPONENTS
 from edge.drivers.gb26875.wall_time import WallTime
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
-PlacePath = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]+(/[a-z0-9-]+)*)?$")]
 Address = tuple[int, int, int]
 """System type, system address, component address."""
-
-
-def _some_units(units: "tuple[UnitSettings, ...]") -> "tuple[UnitSettings, ...]":
-    # pydantic's min_length counts valid items only, and so tells a second mistake beside each real one.
-    if not units:
-        raise ValueError("at least one is needed")
-    return units
 
 
 class _Part(BaseModel):
@@ -172,7 +162,7 @@ class Gb26875Settings(DriverSettings):
         le=10000,
         description="Most connections from one network address; devices behind one router share it.",
     )
-    units: Annotated[tuple[UnitSettings, ...], AfterValidator(_some_units)] = Field(
+    units: Annotated[tuple[UnitSettings, ...], AfterValidator(at_least_one)] = Field(
         max_length=1000,
         description="The transmission devices that may connect.",
         json_schema_extra={"minItems": 1},

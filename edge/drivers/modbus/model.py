@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,22 +15,10 @@ from pydantic import (
 
 from contract.config_text import read_yaml, validate
 from contract.metrics import METRICS
+from edge.driver import Name, at_least_one
 from edge.drivers.modbus.registers import CurrentLoop, Order, Scaling, ValueType, words_of
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
-_Item = TypeVar("_Item")
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-
-
-def at_least_one(parts: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    """Refuse an empty list; pydantic counts valid items only and would tell one mistake too many.
-
-    Raises:
-        ValueError: it is empty.
-    """
-    if not parts:
-        raise ValueError("at least one is needed")
-    return parts
 
 
 class _Part(BaseModel):

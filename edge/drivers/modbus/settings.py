@@ -4,14 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contract.config_text import ConfigError, Mistake
-from edge.driver import Complaint, DriverSettings
-from edge.drivers.modbus.model import DeviceModel, Name, at_least_one, close_name, read_model
+from edge.driver import Complaint, DriverSettings, Name, PlacePath, at_least_one
+from edge.drivers.modbus.model import DeviceModel, close_name, read_model
 from edge.transport import LineLink
-
-PlacePath = Annotated[str, StringConstraints(pattern=r"^([a-z0-9-]+(/[a-z0-9-]+)*)?$")]
 
 
 class ModbusDevice(BaseModel):
