@@ -58,6 +58,10 @@ class LaneWindow:
         self.resend_at, self.attempt = now, 0
         return True
 
+    def is_behind(self, through: int) -> bool:
+        """Tell whether an acknowledgement shows a cloud that has forgotten: after all resends still less than once."""
+        return through < self.acked and self.attempt >= len(RESEND_S)
+
     def tick(self, now: float) -> bool:
         """Go back to the lowest unacknowledged message when the wait is over; True when so."""
         if self.resend_at is None or now < self.resend_at:

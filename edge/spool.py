@@ -221,6 +221,14 @@ class Spool:
             lambda: self.readings.acknowledge(lane, through), is_urgent=False
         )
 
+    async def begin_epoch(self, lane: Lane) -> None:
+        """Number what the lane's file keeps anew, because the cloud counts it otherwise than we do."""
+        now_ms = self._clock.now_ms()
+        if lane in FACT_LANES:
+            await self._facts_writer.submit(lambda: self.facts.begin_epoch(now_ms))
+        else:
+            await self._readings_writer.submit(lambda: self.readings.begin_epoch(now_ms))
+
     async def take_dropped(self) -> Dropped:
         """Give the readings dropped since the last call, so that they can be reported."""
         lost, self._lost_in_memory = self._lost_in_memory, Dropped(0, 0, 0)

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from contract.codec import encode
+from contract.codec import decode_alarm, decode_event, encode
 from contract.messages import Alarm, Event, Lane
 from edge.disk_reserve import CHUNK_BYTES, ReservedDatabase
 
@@ -35,7 +35,7 @@ class FactStore:
         self._sql.executescript(_SCHEMA)
         with self.database.transaction():
             self._sql.execute("insert or ignore into meta values ('epoch', ?)", (now_ms,))
-        self.epoch = int(self.note("epoch") or 0)
+        self.epoch = 0
         self.next_seq: dict[Lane, int] = {}
         self._is_at_limit = False
         self.rollback()
@@ -51,6 +51,7 @@ class FactStore:
     def rollback(self) -> None:
         """Undo what was begun and read the counters again."""
         self.database.rollback()
+        self.epoch = int(self.note("epoch") or 0)
         self.next_seq = {lane: int(self.note(f"next_{lane}") or 1) for lane in FACT_LANES}
 
     def make_room(self) -> bool:
@@ -77,6 +78,17 @@ class FactStore:
             self.next_seq[lane] = seq + 1
         for lane in FACT_LANES:
             self.keep_note(f"next_{lane}", self.next_seq[lane])
+
+    def begin_epoch(self, now_ms: int) -> None:
+        """Number what is kept anew, from 1, under an epoch of its own."""
+        self.epoch = max(now_ms, self.epoch + 1)
+        self.keep_note("epoch", self.epoch)
+        kept = self._sql.execute("select lane, payload from message order by lane, seq").fetchall()
+        self._sql.execute("delete from message")
+        self.next_seq = dict.fromkeys(FACT_LANES, 1)
+        for lane, payload in kept:
+            self.append([decode_alarm(payload) if lane == Lane.ALARM else decode_event(payload)])
+        self.append([])
 
     def outgoing(self, lane: Lane, first: int, limit: int) -> list[tuple[int, bytes]]:
         """Give up to `limit` stored messages from seq `first` on, in order."""

@@ -91,6 +91,20 @@ class ReadingStore:
         """Close the file."""
         self.database.close()
 
+    def begin_epoch(self, now_ms: int) -> None:
+        """Number what is kept anew, from 1, under an epoch of its own."""
+        self.epoch = max(now_ms, self.epoch + 1)
+        self._keep("epoch", self.epoch)
+        for lane in self.next_seq:
+            shift = self.lowest(lane) - 1
+            # By way of the negative numbers, so that no two rows ever have the same.
+            self._sql.execute(
+                "update message set seq = ? - seq where lane = ?", (shift, lane.value)
+            )
+            self._sql.execute("update message set seq = -seq where lane = ?", (lane.value,))
+            self.next_seq[lane] -= shift
+            self._keep(f"next_{lane}", self.next_seq[lane])
+
     def use_model(self, model: int, birth: bytes) -> None:
         """Say what the aliases of the rows to come mean; `birth` is kept as long as such rows are."""
         if self._model == (model, birth):

@@ -98,6 +98,7 @@ class Uplink:
         self._has_unsent = dict.fromkeys(Lane, True)
         self._wants_birth = asyncio.Event()
         self._to_forget: dict[Lane, int] = {}
+        self._miscounted: set[Lane] = set()
         self._has_acks = asyncio.Event()
         self._stall_s = STALL_S[0]
         self._progress_at = 0.0
@@ -237,11 +238,16 @@ class Uplink:
     def _take_ack(self, payload: bytes) -> None:
         ack = decode_ack(payload)
         window = self._windows[ack.lane]
-        # The cloud may be ahead of this connection's window after our restart, never of our numbers.
-        if ack.epoch != self._spool.epoch(ack.lane) or ack.committed_through <= window.acked:
+        if ack.epoch != self._spool.epoch(ack.lane):
             return
-        if ack.committed_through >= self._spool.next_seq(ack.lane):
-            log.warning("acknowledgement beyond what was sent", lane=ack.lane.value)
+        # The cloud may be ahead of this connection's window after our restart, never of our numbers.
+        is_beyond = ack.committed_through >= self._spool.next_seq(ack.lane)
+        if is_beyond or window.is_behind(ack.committed_through):
+            log.warning("counted otherwise by the cloud", lane=ack.lane.value, error=repr(ack))
+            self._miscounted.add(ack.lane)
+            self._has_acks.set()
+            return
+        if ack.committed_through <= window.acked:
             return
         self._to_forget[ack.lane] = ack.committed_through
         self._has_acks.set()
@@ -257,9 +263,24 @@ class Uplink:
         while True:
             await self._has_acks.wait()
             self._has_acks.clear()
+            if self._miscounted:
+                await self._count_anew()
             due, self._to_forget = self._to_forget, {}
             for lane, through in due.items():
                 await self._spool.acknowledge(lane, through)
+
+    async def _count_anew(self) -> None:
+        """Number a lane under a new epoch when its numbers mean something else to the cloud.
+
+        Either our file is from the past (a copied card, a restored image): its new messages would pass for old ones,
+        alarms too. Or the cloud's is: it would wait for ever for what was acknowledged long ago. What it has already
+        it knows by alarm id, or by device and time.
+        """
+        for lane in sorted(self._miscounted):
+            await self._spool.begin_epoch(lane)
+        self._miscounted.clear()
+        self._to_forget.clear()
+        raise LinkLostError("the lanes are counted anew")
 
     async def _watch(self, link: BrokerLink) -> None:
         """Repeat births when asked; give up a connection over which nothing is acknowledged."""
