@@ -36,6 +36,7 @@ class Counters:
     unreadable: int = 0
     not_kept: int = 0
     unanswered: int = 0
+    contested: int = 0
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class Session:
         self._scanner = FrameScanner()
         self._units: set[str] = set()
         self._centre: dict[str, Frame] = {}
+        self._heard_s: dict[str, float] = {}
         self._waiting: dict[int, asyncio.Future[Frame]] = {}
         self._serial = 0
         self._noise = 0
@@ -146,10 +148,11 @@ class Session:
             self._connection.close()
 
     def _attach(self, unit: Unit, frame: Frame) -> None:
-        """Make this the unit's one live connection; the older one is dropped."""
+        """Make this the unit's one live connection; the older one is dropped, if it may be."""
         self._centre[unit.id] = frame
+        self._heard_s[unit.id] = self._desk.clock.monotonic_s()
         old = self._desk.live.get(unit.id)
-        if old is self:
+        if old is self or (old is not None and not self._may_replace(old, unit)):
             return
         if old is not None:
             old.release(unit)
@@ -158,6 +161,29 @@ class Session:
         self._desk.live[unit.id] = self
         unit.refresh_due_s = self._desk.clock.monotonic_s()
         unit.wake.set()
+
+    def _may_replace(self, old: "Session", unit: Unit) -> bool:
+        """Tell whether the older connection is to go: not while it lives and this one comes from another address.
+
+        Anybody can claim a device's number. What he says is kept, it may be a fire, but he cuts nobody off.
+        """
+        silence_s = self._desk.clock.monotonic_s() - old.heard_s(unit)
+        here, there = self._connection.peer_ip, old.peer_ip
+        if here == there or silence_s > self._desk.settings.heartbeat_s:
+            return True
+        self._desk.counters.contested += 1
+        if self._desk.is_first(f"contested {unit.id}"):
+            log.warning("two peers claim one device", device_id=unit.id, peers=[there, here])
+        return False
+
+    @property
+    def peer_ip(self) -> str:
+        """Network address of the other side."""
+        return self._connection.peer_ip
+
+    def heard_s(self, unit: Unit) -> float:
+        """Give when the unit was last heard on this connection, monotonic seconds."""
+        return self._heard_s.get(unit.id, 0.0)
 
     def release(self, unit: Unit) -> None:
         """Give a unit to another session; without units the connection is dropped."""

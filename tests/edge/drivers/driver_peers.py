@@ -179,8 +179,10 @@ class Site:
         self.port = port
         self.writers: list[asyncio.StreamWriter] = []
 
-    async def connect(self) -> UitdPeer:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, *, local: str = "127.0.0.1") -> UitdPeer:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, local_addr=(local, 0)
+        )
         self.writers.append(writer)
         return UitdPeer(reader, writer)
 

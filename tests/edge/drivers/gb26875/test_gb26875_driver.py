@@ -153,6 +153,20 @@ async def test_a_new_connection_replaces_the_old_one(sink: Sink) -> None:
     assert not sink.events("link_down", "uitd-1")
 
 
+async def test_a_stranger_with_a_devices_number_cannot_cut_it_off(sink: Sink) -> None:
+    async with listening(sink) as (driver, there):
+        real = await there.connect()
+        await real.send(uitd_frame(serial=1))
+        await real.answer_to(1)
+        stranger = await there.connect(local="127.0.0.2")
+        await stranger.send(uitd_frame(FIRE, serial=2))
+        assert await stranger.answer_to(2) == CONFIRM, "what may be a fire is kept"
+        await real.send(uitd_frame(serial=3))
+        assert await real.answer_to(3) == CONFIRM
+        assert driver.counters.contested == 1
+        assert driver.listener.open_connections == 2
+
+
 async def test_one_connection_may_speak_for_two_devices(sink: Sink) -> None:
     async with listening(sink) as (_, there):
         peer = await there.connect()
