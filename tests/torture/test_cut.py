@@ -22,10 +22,10 @@ def witness(core: Core) -> Iterator[Witness]:
     witness.close()
 
 
-def cut_edge(core: Core, witness: Witness, cut_s: float, keepalive_s: int) -> Compared:
+def cut_edge(core: Core, witness: Witness, cut_s: float, **patience: float) -> Compared:
     """Cut the wire of a node under load for some seconds, or until it is noticed if that is later."""
     wire = core.edge_wire
-    edge = core.add_edge(keepalive_s=keepalive_s, alarm_every=20)
+    edge = core.add_edge(alarm_every=20, **patience)
     core.wait(lambda: any(one.channel is Channel.DATA for one in witness.of(edge)), "no data")
     wire.is_cut, began, before = True, time.monotonic(), wire.accepted
     cut_at, heard_before = now_ms(), len(witness.of(edge))
@@ -57,7 +57,7 @@ def check_order(heard: list[Heard], cut_at: int, mended_at: int) -> None:
 def test_a_node_behind_a_dead_wire_loses_nothing_and_sends_alarms_first(
     core: Core, witness: Witness
 ) -> None:
-    compared = cut_edge(core, witness, 1.0, keepalive_s=2)
+    compared = cut_edge(core, witness, 1.0, keepalive_s=2, connect_s=2.0)
     assert compared.readings > 100
     assert compared.alarms > 1
 
@@ -90,7 +90,7 @@ def cut_worker(core: Core, edge: str, cut_s: float) -> None:
 def test_a_node_behind_a_dead_wire_for_long(
     core: Core, witness: Witness, cut_s: float, report: Callable[[str], None]
 ) -> None:
-    compared = cut_edge(core, witness, cut_s, keepalive_s=10)
+    compared = cut_edge(core, witness, cut_s)
     report(str(compared))
     assert compared.alarms > 1
 

@@ -35,7 +35,14 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 def overflow(core: Core, *, limit_mb: float, disk: Path | None = None) -> int:
     """Fill a node whose link is down until it drops readings, mend the link and compare; gives the readings dropped."""
     core.edge_wire.is_refusing = True
-    edge = core.add_edge(limit_mb=limit_mb, batch=50, per_second=30_000, alarm_every=100, disk=disk)
+    edge = core.add_edge(
+        limit_mb=limit_mb,
+        batch=50,
+        per_second=60_000,
+        alarm_every=100,
+        disk=disk,
+        backfill_per_s=1_000,
+    )
     core.wait(lambda: (told := core.told(edge)) and told.dropped > 0, "nothing is dropped")
     witness = Witness(core)
     try:
@@ -69,7 +76,7 @@ def reported(witness: Witness, edge: str) -> int:
 
 
 def test_a_full_spool_drops_readings_counts_them_and_keeps_every_alarm(core: Core) -> None:
-    assert overflow(core, limit_mb=4) > 0
+    assert overflow(core, limit_mb=3) > 0
 
 
 @pytest.mark.torture

@@ -1,6 +1,6 @@
 """kill -9 of every part at random moments under load: each reading stored once, each alarm raised once.
 
-`make torture` kills each part twenty times; the ordinary run does it twice, so that a break is seen at once.
+`make torture` kills each part twenty times; the ordinary run does it once, so that a break is seen at once.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def torment(core: Core, *, rounds: int, seed: int) -> Compared:
 
 
 def test_nothing_is_lost_or_doubled_by_kill_9(core: Core) -> None:
-    compared = torment(core, rounds=2, seed=1)
-    assert compared.readings > 1_000
+    compared = torment(core, rounds=1, seed=1)
+    assert compared.readings > 500
     assert compared.alarms > 1
 
 
