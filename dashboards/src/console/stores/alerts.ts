@@ -72,7 +72,8 @@ export const useAlertsStore = defineStore('alerts', () => {
   function takeState(state: FeedState): void {
     const wasLost = isLost(feed.value)
     feed.value = state
-    if (state.phase === 'live') trueAt.value = clock.now
+    // True when the last byte came, not until it was noticed that none came.
+    if (state.phase === 'live' && state.byteAt !== null) trueAt.value = clock.now - Math.max(0, clock.mono - state.byteAt)
     session.isExpired = state.phase === 'expired'
     if (wasLost !== isLost(state)) sound.lost(!wasLost)
   }
