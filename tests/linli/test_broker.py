@@ -1,6 +1,5 @@
 """The broker of `linli up`: every user in, nobody else, and nobody beyond its own topics."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -12,8 +11,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from contract.topics import Channel, topic
-from linli.up.broker import find_mosquitto, mosquitto_hash, prepare
+from linli.up.broker import mosquitto_hash, prepare
 from linli.up.home import CLOUD_USER
+from tests.mosquitto import find
 
 PASSWORDS = {
     CLOUD_USER: "cloud-word",
@@ -78,7 +78,7 @@ class Client:
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     embedded = request.param == "amqtt"
     if not embedded:
-        assert find_mosquitto(), "this machine's set-up installs mosquitto (.ci/run)"
+        find("mosquitto")
     port = free_port()
     command = prepare(tmp_path / "broker", "127.0.0.1", port, PASSWORDS, embedded=embedded)
     with (tmp_path / "broker.log").open("w") as log:
@@ -136,11 +136,18 @@ def test_an_edge_reads_what_is_for_it_and_not_what_is_for_others(broker: int) ->
 
 
 def test_mosquitto_hash_is_what_its_own_tool_would_check(tmp_path: Path) -> None:
-    tool = shutil.which("mosquitto_passwd")
-    assert tool, "comes with mosquitto"
+    tool = find("mosquitto_passwd")
     line = mosquitto_hash("word", b"twelve bytes")
     made = tmp_path / "passwd"
     subprocess.run([tool, "-c", "-b", str(made), "user", "word"], check=True, capture_output=True)
     theirs = made.read_text().strip().split(":")[1]
     assert [len(part) for part in theirs.split("$")] == [len(part) for part in line.split("$")]
     assert theirs.split("$")[:3] == line.split("$")[:3]
+
+
+def test_files_for_a_broker_elsewhere_are_mosquittos_whatever_is_installed_here(
+    tmp_path: Path,
+) -> None:
+    command = prepare(tmp_path, "0.0.0.0", 1883, PASSWORDS, mosquitto="mosquitto")
+    assert command.argv == ["mosquitto", "-c", str(tmp_path / "mosquitto.conf")]
+    assert {path.name for path in tmp_path.iterdir()} == {"acl", "passwd", "mosquitto.conf"}

@@ -1,5 +1,6 @@
 """Dockerfile and docker-compose.yml name only what exists; no Docker engine is needed to know that."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -107,3 +108,47 @@ def test_every_image_installs_from_its_own_hash_pinned_lock() -> None:
         stage = DOCKERFILE.split(f"AS {target}\n", 1)[1].split("\nFROM ", 1)[0]
         assert f"--require-hashes -r requirements-{target}.lock" in stage
         assert "USER linli" in stage
+
+
+def test_all_containers_are_the_one_user_who_owns_the_volume() -> None:
+    assert "useradd --create-home --uid 10001 --gid 10001 linli" in DOCKERFILE
+    assert "chown linli:linli /data" in DOCKERFILE
+    for name, service in SERVICES.items():
+        if "build" in service:
+            assert "user" not in service, name
+        else:
+            assert service["user"] == "10001:10001", name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_ports_and_paths_in_commands_are_those_that_setup_writes() -> None:
+    setup = SERVICES["setup"]["command"]
+    options = dict(itertools.pairwise(setup))
+    assert setup[0] == "/data"
+    assert options["--broker-host"] == "broker"
+    assert options["--web-bind"] == "0.0.0.0"
+    assert f"127.0.0.1 {options['--broker-port']}" in SERVICES["broker"]["healthcheck"]["test"][1]
+    assert SERVICES["cloud"]["ports"] == ["127.0.0.1:8600:8600"]
+    assert "EXPOSE 8600" in DOCKERFILE
+    written = (
+        r"/data(/broker/mosquitto\.conf|/cloud/cloud\.yaml|/fleet(/site\.yaml|/edge-[1-4]\.yaml)?)?"
+    )
+    for name, service in SERVICES.items():
+        words = [*service["command"], *service.get("healthcheck", {}).get("test", [])]
+        paths = [word for word in words if word.startswith("/")]
+        assert all(re.fullmatch(written, path) for path in paths), (name, paths)
+
+
+def test_an_image_that_can_say_how_it_does_is_asked() -> None:
+    for name in ("broker", "edge-1", "edge-2", "edge-3", "edge-4"):
+        assert "test" in SERVICES[name]["healthcheck"], name
+    cloud = DOCKERFILE.split("AS cloud\n", 1)[1].split("\nFROM ", 1)[0]
+    assert "http://127.0.0.1:8600/api/health" in cloud
+
+
+def test_the_packages_of_the_pages_run_no_scripts_and_come_from_their_lock() -> None:
+    assert "RUN npm ci --ignore-scripts" in DOCKERFILE
+    assert (ROOT / "dashboards" / "package-lock.json").is_file()
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".git", ".venv", "var", "dashboards/dist"} <= set(ignored)
