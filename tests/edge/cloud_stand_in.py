@@ -35,6 +35,7 @@ class CloudStandIn:
     def __init__(self) -> None:
         self.order: list[tuple[Lane, int]] = []
         self.kept: dict[Lane, dict[int, bytes]] = {lane: {} for lane in Lane}
+        self.epochs: dict[Lane, int] = {}
         self.births: list[Birth] = []
         self.states: list[State] = []
         self.replies: list[Message] = []
@@ -88,6 +89,9 @@ class CloudStandIn:
             self.replies.append(found)
 
     async def _keep(self, lane: Lane, found: DataBatch | Alarm | Event, payload: bytes) -> None:
+        if self.epochs.setdefault(lane, found.epoch) != found.epoch:
+            self.epochs[lane] = found.epoch
+            self.kept[lane] = {}
         assert self.kept[lane].setdefault(found.seq, payload) == payload, "a resend differs"
         self.order.append((lane, found.seq))
         if self.acks and lane not in self.mute_lanes:

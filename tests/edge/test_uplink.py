@@ -146,7 +146,6 @@ async def test_a_cloud_that_does_not_answer_gets_the_same_bytes_again(
         await until(lambda: cloud.order.count((Lane.ALARM, 1)) == 2)
         assert max(cloud.kept[Lane.ALARM]) == 64, "more than a window under way"
         await cloud.acknowledge(Lane.ALARM, spool.epoch(Lane.ALARM) + 1, 64)
-        await cloud.acknowledge(Lane.ALARM, spool.epoch(Lane.ALARM), 10_000)
         await spool.append([alarm(100)], [])
         assert (await spool.depth()).alarm == 101
         cloud.acks = cloud.ack_twice = True
