@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from cloud import errors
 from cloud.devices.site import SiteFile
+from cloud.kit.web import SHELL_CODES
 from cloud.settings import json_schema as cloud_schema
 from contract.codec import DECODERS
 from contract.metrics import METRICS
@@ -127,6 +128,10 @@ def error_section() -> str:
         if issubclass(kind, errors.CloudError):
             meaning = " ".join(inspect.cleandoc(kind.__doc__ or "").split())
             rows.append((kind.status, f"| `{kind.code}` | {kind.status} | {meaning} |"))
+    rows += [
+        (status, f"| `{code}` | {status} | {meaning} |")
+        for code, (status, meaning) in SHELL_CODES.items()
+    ]
     head = "## Errors of the API\n\nEvery error answer is `{code, message, hint}`.\n\n"
     return (
         head

@@ -1,6 +1,7 @@
 """The shell around every HTTP answer: limits, same-origin check, security headers, one shape for errors."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
-from cloud.errors import CloudError
+from cloud.errors import CloudError, NotFoundError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,10 +40,20 @@ _HEADERS: Final = (
 )
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+CROSS_SITE: Final = "cross_site"
+SHELL_CODES: Final = MappingProxyType({
+    "bad_request": (400, "The request cannot be read."),
+    CROSS_SITE: (403, "A page of another site asks with a person's cookie."),
+    "method_not_allowed": (405, "This address does not know this method."),
+    "not_acceptable": (406, "There is no answer in the form that was asked for."),
+    "too_large": (413, "The body has more than 1 MiB."),
+    "unsupported_media_type": (415, "The body is not JSON."),
+})  # fmt: skip
+"""What is refused before any part of the cloud is asked: code to status and meaning."""
 _NAMES: Final = {
-    400: "bad_request", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
-    413: "too_large", 415: "unsupported_media_type",
-}  # fmt: skip
+    404: NotFoundError.code,
+    **{status: code for code, (status, _) in SHELL_CODES.items() if code != CROSS_SITE},
+}
 
 
 class ErrorView(BaseModel):
@@ -103,7 +114,7 @@ class Shell:
             return _too_large()
         if method in _CHANGING and not self._is_same_origin(headers):
             return error_answer(
-                403, "cross_site", "this request comes from another site", "open the console itself"
+                403, CROSS_SITE, "this request comes from another site", "open the console itself"
             )
         return None
 
