@@ -31,7 +31,7 @@ def node() -> web.Node:
 @pytest.fixture(scope="module")
 def browser(node: web.Node) -> Iterator[Browser]:
     """Open Chromium; per module, because the sync API keeps an event loop running as long as it is open."""
-    assert node.program
+    assert node.program.is_file()
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened

@@ -62,7 +62,7 @@ def gzipped(path: Path) -> int:
 
 
 def test_the_console_stays_within_its_size(node: web.Node) -> None:
-    assert node.program
+    assert node.program.is_file()
     page = (DIST / "console" / "index.html").read_text()
     scripts = [DIST / name for name in re.findall(r'(?:src|href)="/(assets/[^"]+\.js)"', page)]
     styles = [DIST / name for name in re.findall(r'href="/(assets/[^"]+\.css)"', page)]
