@@ -98,3 +98,11 @@ test('an ended session stops asking until somebody signs in', () => {
   expect(effects.at(-1)).toEqual([])
   expect(run(...ended, { type: 'signed_in', at: 400 }).effects.at(-1)).toEqual(['open', 'fetch_snapshot'])
 })
+
+test('while a check of the list fails it is not called live, and the next one makes it so again', () => {
+  const failing: FeedInput[] = [...live, { type: 'resync', at: 300 }, { type: 'snapshot_failed', at: 400 }]
+  expect(run(...failing).state.phase).toBe('connecting')
+  expect(run(...failing, { type: 'beat', at: 500, epoch: 1, head: 9 }).state.phase).toBe('connecting')
+  const again: FeedInput[] = [...failing, { type: 'tick', at: 400 + SNAPSHOT_RETRY_MS }, { type: 'beat', at: 2_500, epoch: 1, head: 9 }]
+  expect(run(...again, { type: 'snapshot', at: 2_600, epoch: 1, seq: 9 }).state.phase).toBe('live')
+})
