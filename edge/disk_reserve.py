@@ -53,6 +53,8 @@ class ReservedDatabase:
         """
         self.limit_bytes = limit_bytes
         self._files: list[int] = []
+        self._stand_in = Path(f"{path}-reserve")
+        self._stand_in.unlink(missing_ok=True)
         self.connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=0.2
         )
@@ -172,8 +174,25 @@ class ReservedDatabase:
             raise
 
     def close(self) -> None:
-        """Close the file and give up the lock."""
+        """Close the file and give up the lock; the log's space stays ours.
+
+        SQLite deletes the log. Somebody else might fill the disk before the next start, and a node that
+        cannot open its spool watches nothing: so a file of the same size keeps the place.
+        """
+        was_open = bool(self._files)
         self.connection.close()
         for file in self._files:
             os.close(file)
         self._files = []
+        if was_open:
+            self._keep_place()
+
+    def _keep_place(self) -> None:
+        try:
+            file = os.open(self._stand_in, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            return
+        has_place = self._allocate(file, LOG_BYTES)
+        os.close(file)
+        if not has_place:
+            self._stand_in.unlink(missing_ok=True)
