@@ -13,6 +13,7 @@ import structlog
 
 from cloud import settings as cloud_settings
 from cloud.alerts.keeper import AlertKeeper
+from cloud.alerts.ownership import Ownership
 from cloud.devices.directory import Directory
 from cloud.ingest.aliases import AliasBook
 from cloud.ingest.chores import Chores
@@ -124,7 +125,7 @@ def build(
     lease = Lease(database, clock, first, last)
     writer = SeriesWriter(open_series, wake=inbox.wake, clock=clock)
     aliases = AliasBook(writer)
-    outbox = Outbox(link, clock)
+    outbox = Outbox(link, clock, settings.shards)
     intake = Intake(
         shards=settings.shards, directory=directory, aliases=aliases, rejections=rejections,
         outbox=outbox, clock=clock,
@@ -179,7 +180,11 @@ def run(settings: CloudSettings) -> int:
 
     def open_keeper(database: Database, directory: Directory) -> Keeper:
         keeper = AlertKeeper(
-            database=database, rules=rules.load(), directory=directory, clock=clock
+            database=database,
+            rules=rules.load(),
+            directory=directory,
+            clock=clock,
+            ownership=Ownership(directory, *settings.shards),
         )
         keepers.append(keeper)
         return keeper

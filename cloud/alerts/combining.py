@@ -1,6 +1,7 @@
 """Combinations: follows the conditions of single devices and moves that of their place. Pure."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 from cloud.alerts.gate import step
 from cloud.alerts.model import Condition, DeviceInfo, Instant, Transition, What
@@ -15,10 +16,55 @@ class Combiner:
     def __init__(self, register: Register) -> None:
         self._register = register
         self._rules: tuple[CombinationRule, ...] = ()
+        self._keys: dict[str, CombinationRule] = {}
+        self.owns: Callable[[str], bool] = lambda _place: True
+
+    @property
+    def counted(self) -> list[str]:
+        """Give the ids of all rules that some combination counts."""
+        return sorted({rule_id for rule in self._rules for rule_id in rule.of})
+
+    def restored(self, condition: Condition) -> None:
+        """Take note of a stored condition."""
+        rule = self._register.rules[condition.rule]
+        if isinstance(rule, CombinationRule):
+            self._keys[condition.key] = rule
+
+    def sync(
+        self,
+        others: Sequence[Condition],
+        device_of: Callable[[str], DeviceInfo],
+        is_own: Callable[[str], bool],
+        now: Instant,
+    ) -> list[Transition]:
+        """Count the active conditions of devices of other workers, and no longer those that are over."""
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        out: list[Transition] = []
+        for other in others:
+            device = device_of(other.subject)
+            for rule in self._of(self._register.rules[other.rule]):
+                condition = self._condition(rule, device)
+                if condition is None or not other.level or other.is_history or other.zone:
+                    continue
+                wanted[condition.key].add(device.id)
+                if not any(m.device == device.id and m.is_active for m in condition.members):
+                    about = About(max(gate.since for gate in other.gates) or None)
+                    out += self._join(rule, condition, device, about, now, is_active=True)
+        for key, rule in self._keys.items():
+            stored = self._register.conditions.get(key)
+            for member in stored.members if stored is not None else ():
+                is_over = member.is_active and member.device not in wanted[key]
+                if is_over and not is_own(member.device):
+                    condition = self._register.conditions[key]
+                    device = device_of(member.device)
+                    out += self._join(rule, condition, device, About(), now, is_active=False)
+        return out
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
         """Put rules in force."""
         self._rules = tuple(rule for rule in rules if isinstance(rule, CombinationRule))
+        known = {rule.id: rule for rule in self._rules}
+        self._keys = {k: known[r.id] for k, r in self._keys.items() if r.id in known}
 
     def _of(self, rule: Rule) -> list[CombinationRule]:
         return [combination for combination in self._rules if rule.id in combination.of]
@@ -33,7 +79,7 @@ class Combiner:
 
     def _condition(self, rule: CombinationRule, device: DeviceInfo) -> Condition | None:
         place = rule.place_of(device.place)
-        if place is None or not rule.devices.include(device):
+        if place is None or not rule.devices.include(device) or not self.owns(place):
             return None
         blank = rule.blank(place)
         return self._register.conditions.get(blank.key, blank)
@@ -91,6 +137,7 @@ class Combiner:
             members=members,
         )
         out = self._register.move(rule, condition, after, told, now)
+        self._keys[after.key] = rule
         stored = self._register.conditions.get(after.key, after)
         if not stored.level:
             return out

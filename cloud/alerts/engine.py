@@ -4,7 +4,7 @@ One condition per rule and subject. Transitions come out in the order in which t
 what explains others first, so that a building's confirmed fire or a dead gateway stands before what it holds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -27,6 +27,7 @@ from cloud.alerts.model import (
     reporter_of,
 )
 from cloud.alerts.moves import TOLD_EVERY_MS, About, Register
+from cloud.alerts.ownership import Ownership
 from cloud.alerts.presence import Presence
 from cloud.alerts.rule import EVERYTHING, NOTHING, Judgement, Rule
 from cloud.alerts.summing import SUM, Summer, is_sum
@@ -79,8 +80,32 @@ class Engine:
             fitted = _fit(condition, rule)
             self.register.restore(fitted)
             self._presence.restored(fitted)
+            self._combiner.restored(fitted)
             self._summer.restored(fitted, self.device(fitted.subject))
         self.register.dirty.clear()
+
+    def own(self, ownership: Ownership) -> None:
+        """Judge only what one of several workers owns."""
+        self.register.worker = ownership.name
+        self._combiner.owns = ownership.place
+        self._presence.owns = ownership.subject
+
+    def hand_over(self, condition: Condition, now: Instant) -> None:
+        """Forget a condition that another worker owns by now; what is stored of it stays."""
+        self._presence.forget(condition, now)
+        self.register.drop(condition.key)
+        self.register.dirty.discard(condition.key)
+
+    @property
+    def counted(self) -> list[str]:
+        """Give the ids of all rules that some combination counts."""
+        return self._combiner.counted
+
+    def others(
+        self, conditions: Sequence[Condition], is_own: Callable[[str], bool], now: Instant
+    ) -> list[Transition]:
+        """Let combinations count what other workers' devices say just now."""
+        return self._combiner.sync(conditions, self.device, is_own, now)
 
     def change_rules(self, rules: Sequence[Rule], now: Instant) -> RuleChange:
         """Put new rules in force; conditions of unchanged rules stay as they are, edited ones are fitted."""

@@ -21,6 +21,7 @@ from cloud.alerts.model import (
     Transition,
     What,
 )
+from cloud.alerts.ownership import Ownership
 from cloud.alerts.rule import Rule
 from cloud.alerts.settle import Scene, settle
 from cloud.kit.clock import Clock
@@ -51,11 +52,19 @@ class AlertKeeper:
         rules: the rules in force; `use_rules` and `reload` change them.
         directory: who knows devices and places.
         clock: for silence and delays, which must not follow a clock that jumps.
+        ownership: which conditions are this worker's; all, unless said.
     """
 
     def __init__(
-        self, *, database: Database, rules: Sequence[Rule], directory: DeviceDirectory, clock: Clock
+        self,
+        *,
+        database: Database,
+        rules: Sequence[Rule],
+        directory: DeviceDirectory,
+        clock: Clock,
+        ownership: Ownership | None = None,
     ) -> None:
+        self._ownership = ownership
         self._database = database
         self._directory = directory
         self._clock = clock
@@ -75,6 +84,8 @@ class AlertKeeper:
     def _start(self) -> None:
         self._offset = self._clock.now_ms() - round(self._clock.monotonic_s() * 1000)
         self._engine = Engine(self._rules, self._directory, self._instant(self._clock.now_ms()))
+        if self._ownership is not None:
+            self._engine.own(self._ownership)
 
     def _instant(self, wall: int) -> Instant:
         return Instant(self._offset + round(self._clock.monotonic_s() * 1000), wall)
@@ -101,7 +112,8 @@ class AlertKeeper:
         self._edited.clear()
         self._start()
         with self._database.read() as connection:
-            conditions = store.load_conditions(connection)
+            stored = store.load_conditions(connection)
+            conditions = [found.condition for found in stored if self._owns(found)]
             open_rules = store.open_rules(connection)
         known = {rule.id: rule for rule in self._rules}
         self._orphans = (open_rules | {c.rule for c in conditions}) - known.keys()
@@ -109,6 +121,43 @@ class AlertKeeper:
         self._edited = {c.rule for c in kept if c.fingerprint != known[c.rule].fingerprint}
         self._engine.restore(kept)
         self.watch({})
+
+    def _owns(self, stored: store.Stored) -> bool:
+        return self._ownership is None or self._ownership.condition(*stored)
+
+    def _rehome(self, now: Instant) -> None:
+        """Let go of what another worker owns by now, and take over what has become ours."""
+        owned = self._ownership
+        if owned is None or owned.is_whole:
+            return
+        register = self._engine.register
+        for condition in list(register.conditions.values()):
+            if condition.key not in register.dirty and not owned.condition(condition, owned.first):
+                self._engine.hand_over(condition, now)
+        with self._database.read() as connection:
+            stored = store.load_conditions(connection)
+        here = register.conditions.keys() | register.dirty
+        rules = {rule.id for rule in self._rules}
+        gained = [
+            found.condition
+            for found in stored
+            if found.condition.key not in here
+            and found.condition.rule in rules
+            and self._owns(found)
+        ]
+        dirty = set(register.dirty)
+        self._engine.restore(gained)
+        register.dirty |= dirty
+
+    def _hear_others(self, now: Instant) -> None:
+        """Count in our buildings what devices of other workers say; a second late, and never missed."""
+        owned, counted = self._ownership, self._engine.counted
+        if owned is None or owned.is_whole or not counted:
+            return
+        with self._database.read() as connection:
+            stored = store.load_conditions(connection, active_of=counted)
+        others = [found.condition for found in stored if not self._owns(found)]
+        self._pending += self._engine.others(others, owned.subject, now)
 
     def watch(
         self,
@@ -127,7 +176,11 @@ class AlertKeeper:
         self._series_of.clear()
         for series_id, (device, _) in self._series.items():
             self._series_of.setdefault(device, []).append(series_id)
-        self._engine.know(self._series_of, self._instant(self._clock.now_ms()))
+        now = self._instant(self._clock.now_ms())
+        self._rehome(now)
+        owned = self._ownership
+        own = [device for device in self._series_of if owned is None or owned.subject(device)]
+        self._engine.know(own, now)
         for series_id, at in (newest or {}).items():
             self._newest[series_id] = max(at, self._newest.get(series_id, 0))
         self._compile(self._series_of)
@@ -239,6 +292,7 @@ class AlertKeeper:
         self._heard(now)
         before = len(self._pending)
         self._pending += self._engine.tick(now)
+        self._hear_others(now)
         if len(self._pending) > before:
             self._compile({t.subject for t in self._pending[before:]})
         if not self._lapsed:
@@ -284,7 +338,8 @@ class AlertKeeper:
         found = [register.conditions.get(key) for key in sorted(register.dirty)]
         changed = [c for c in found if c is not None and not c.is_blank]
         kept = {condition.key for condition in changed}
-        store.save_conditions(connection, changed, sorted(register.dirty - kept))
+        shard = self._ownership.first if self._ownership is not None else 0
+        store.save_conditions(connection, changed, sorted(register.dirty - kept), shard)
         register.dirty.clear()
 
     def _settle_rules(self, connection: Connection, ledger: Ledger, now_ms: int) -> None:
@@ -298,6 +353,8 @@ class AlertKeeper:
             store.forget_conditions(connection, rule_id)
         for rule_id in sorted(self._edited):
             for stored in store.open_of_rule(connection, rule_id):
+                if self._ownership is not None and not self._ownership.subject(stored.subject):
+                    continue
                 alert = ledger.latest(stored.key) or stored
                 what = What.RULE_EDITED.value
                 note = note_of(alert, at=now_ms, who=SYSTEM, what=what, why="the alert stays open")

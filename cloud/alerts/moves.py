@@ -31,6 +31,7 @@ class Register:
 
     def __init__(self) -> None:
         self.rules: dict[str, Rule] = {}
+        self.worker = ""
         self.conditions: dict[str, Condition] = {}
         self.dirty: set[str] = set()
         self._timed: dict[str, int] = {}
@@ -138,7 +139,7 @@ class Register:
             after = replace(after, is_overflowed=True)
             self.replace(after)
             about = replace(about, members=(after.subject,))
-            return [self.tell(what, after, about, now, key=overflow_key(rule.id))]
+            return [self.tell(what, after, about, now, key=overflow_key(rule.id, self.worker))]
         if after.inhibited_by is None:
             shown.add(after.key)
         after = replace(after, told_at=now.steady)
@@ -161,7 +162,9 @@ class Register:
             del over[after.key]
             if over:
                 return []
-            return [self.tell(What.CLEARED, after, about, now, key=overflow_key(rule.id))]
+            return [
+                self.tell(What.CLEARED, after, about, now, key=overflow_key(rule.id, self.worker))
+            ]
         out = [self.tell(What.CALM, after, about, now)] if before.is_flapping else []
         out.append(self.tell(What.CLEARED, after, about, now))
         return out + self._promote(rule, now)
@@ -179,7 +182,11 @@ class Register:
         about = About(why="there is room again")
         out = [self.tell(What.RAISED, promoted, about, now)]
         if not over:
-            out.append(self.tell(What.CLEARED, promoted, about, now, key=overflow_key(rule.id)))
+            out.append(
+                self.tell(
+                    What.CLEARED, promoted, about, now, key=overflow_key(rule.id, self.worker)
+                )
+            )
         return out
 
     def _release(
@@ -216,9 +223,9 @@ class Register:
             self.replace(replace(condition, release_at=at))
 
 
-def overflow_key(rule_id: str) -> str:
-    """Give the key of the alert that sums up what a rule has beyond its limit."""
-    return f"{rule_id}|{OVERFLOW}"
+def overflow_key(rule_id: str, worker: str = "") -> str:
+    """Give the key of the alert that sums up what a rule has beyond its limit, at one of several workers if need be."""
+    return f"{rule_id}|{OVERFLOW}|{worker}" if worker else f"{rule_id}|{OVERFLOW}"
 
 
 def _is_heard_through_flapping(

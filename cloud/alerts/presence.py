@@ -6,7 +6,7 @@ while nobody listened, nobody was silent.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -42,6 +42,7 @@ class Presence:
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._absent: set[str] = set()
         self._down: dict[str, str] = {}
+        self.owns: Callable[[str], bool] = lambda _device: True
 
     def set_rules(self, rules: Sequence[Rule]) -> None:
         """Put rules in force; silences are counted by them from now on."""
@@ -145,7 +146,7 @@ class Presence:
             device = self._directory.device(device_id)
             limits = [] if device is None else [r.silence_ms(device) for r in self._for(device)]
             limit_ms = min((limit for limit in limits if limit is not None), default=None)
-            if device is None or limit_ms is None:
+            if device is None or limit_ms is None or not self.owns(device_id):
                 self._known.discard(device_id)
                 continue
             deadline = self._heard.get(device_id, now) + limit_ms

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ conditions_table: Final = sa.Table(
     sa.Column("phase", sa.String(16), nullable=False),
     sa.Column("due_at", sa.BigInteger),
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column("shard", sa.Integer),
 )
 
 
@@ -300,9 +301,9 @@ def page(
 
 
 def save_conditions(
-    connection: Connection, changed: Iterable[Condition], gone: Sequence[str]
+    connection: Connection, changed: Iterable[Condition], gone: Sequence[str], shard: int
 ) -> None:
-    """Store the conditions that changed and remove those that are blank again."""
+    """Store the conditions that changed, in the name of `shard`, and remove those that are blank again."""
     rows = [
         {
             "key": condition.key,
@@ -310,12 +311,15 @@ def save_conditions(
             "phase": condition.phase.value,
             "due_at": condition.due_at,
             "state": msgspec.json.encode(condition).decode(),
+            "shard": shard,
         }
         for condition in changed
     ]
     if rows:
         statement = insert(connection, conditions_table)
-        fresh = {name: statement.excluded[name] for name in ("rule", "phase", "due_at", "state")}
+        fresh = {
+            name: statement.excluded[name] for name in ("rule", "phase", "due_at", "state", "shard")
+        }
         connection.execute(
             statement.on_conflict_do_update(index_elements=["key"], set_=fresh), rows
         )
@@ -324,11 +328,24 @@ def save_conditions(
         connection.execute(sa.delete(conditions_table).where(conditions_table.c.key.in_(part)))
 
 
-def load_conditions(connection: Connection) -> list[Condition]:
-    """Give all stored conditions."""
-    statement = sa.select(conditions_table.c.state).order_by(conditions_table.c.key)
+class Stored(NamedTuple):
+    """A condition and the shard in whose name it was stored, None when that was not yet noted."""
+
+    condition: Condition
+    shard: int | None
+
+
+def load_conditions(
+    connection: Connection, *, active_of: Sequence[str] | None = None
+) -> list[Stored]:
+    """Give all stored conditions, or only those of the rules `active_of` that hold just now."""
+    columns = conditions_table.c
+    statement = sa.select(columns.state, columns.shard).order_by(columns.key)
+    if active_of is not None:
+        held = (Phase.ACTIVE.value, Phase.CLEARING.value)
+        statement = statement.where(columns.rule.in_(active_of), columns.phase.in_(held))
     decoder = msgspec.json.Decoder(Condition)
-    return [decoder.decode(text) for text in connection.execute(statement).scalars()]
+    return [Stored(decoder.decode(row.state), row.shard) for row in connection.execute(statement)]
 
 
 def forget_conditions(connection: Connection, rule: str) -> None:

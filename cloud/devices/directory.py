@@ -29,6 +29,8 @@ class Directory:
         self.edges: Mapping[str, Edge] = MappingProxyType({})
         self.places: Mapping[str, Place] = MappingProxyType({})
         self.revision = 0
+        self.edges_revision = 0
+        self._first_edges: Mapping[str, str] = MappingProxyType({})
         self._answers: dict[str, DeviceInfo | None] = {}
 
     def refresh(self, connection: Connection) -> None:
@@ -37,7 +39,18 @@ class Directory:
         self.edges = store.edges(connection)
         self.places = place_store.places(connection)
         self.revision = place_store.revision(connection)
+        self.edges_revision = store.edges_revision(connection)
+        first: dict[str, str] = {}
+        for device in self.devices.values():
+            building = device.place.partition("/")[0]
+            if building:
+                first[building] = min(first.get(building, device.edge), device.edge)
+        self._first_edges = first
         self._answers = {}
+
+    def first_edge(self, place: str) -> str:
+        """Give the first, by id, of the edge nodes with devices in the building of a place; empty when none has."""
+        return self._first_edges.get(place.partition("/")[0], "")
 
     def device(self, device_id: str) -> DeviceInfo | None:
         """Give a device or an edge node, None when no birth names it."""

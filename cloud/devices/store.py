@@ -71,6 +71,13 @@ def edges(connection: Connection) -> dict[str, Edge]:
     return {row.id: _edge(row) for row in connection.execute(statement.order_by(edge_table.c.id))}
 
 
+def edges_revision(connection: Connection) -> int:
+    """Give a number that changes with every birth that says something new, and when edges or devices move."""
+    columns = edge_table.c
+    statement = sa.select(columns.id, columns.model, columns.is_complete, columns.retired_at)
+    return hash(frozenset(tuple(row) for row in connection.execute(statement)))
+
+
 def edge(connection: Connection, edge_id: str) -> Edge | None:
     """Give one edge node, also a retired one."""
     row = connection.execute(sa.select(edge_table).where(edge_table.c.id == edge_id)).one_or_none()

@@ -18,13 +18,14 @@ from cloud.kit.sql import Database
 from contract.codec import encode
 from contract.ids import uuid7
 from contract.messages import Ack, Command, Detail
-from contract.topics import Channel, topic
+from contract.topics import SHARDS, Channel, shard_of, topic
 
 REBIRTH_EVERY_MS: Final = 5_000
 RESEND_MS: Final = 5_000
 QUESTION_LIFE_MS: Final = 30_000
 OWN_KEPT: Final = 2_000
 BATCH: Final = 200
+FETCHED: Final = 2_000
 TOPICS_KEPT: Final = 10_000
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +39,10 @@ def _ack_topic(edge: str) -> str:
 class Outbox:
     """Publishes to edges; nothing here is lost by being dropped, everything is repeated or asked again."""
 
-    def __init__(self, publisher: Publisher, clock: Clock) -> None:
+    def __init__(
+        self, publisher: Publisher, clock: Clock, shards: tuple[int, int] = (0, SHARDS - 1)
+    ) -> None:
+        self._shards = range(shards[0], shards[1] + 1)
         self._publisher = publisher
         self._clock = clock
         self._own: OrderedDict[str, None] = OrderedDict()
@@ -72,7 +76,8 @@ class Outbox:
         """Send the commands that have no answer yet, each again after 5 s; give up on late ones."""
         now = self._clock.now_ms()
         with database.read() as connection:
-            waiting = command_store.waiting(connection, BATCH)
+            found = command_store.waiting(connection, FETCHED)
+        waiting = [command for command in found if shard_of(command.edge) in self._shards][:BATCH]
         late = [command for command in waiting if command.expires <= now]
         if late:
             with database.write() as connection:

@@ -98,16 +98,21 @@ class Cycle:
         """Take over from whoever worked before: lanes, edges, aliases, conditions."""
         with self._database.read() as connection:
             for key, state in store.lanes(connection):
-                self._intake.book.restore(key, state.high, state.window)
+                if self._is_own(key.edge):
+                    self._intake.book.restore(key, state.high, state.window)
             self._directory.refresh(connection)
             models = device_store.models(connection)
         now = int(self._clock.monotonic_s() * 1_000)
         for edge in self._directory.edges.values():
-            if edge.is_online is not None:
+            if edge.is_online is not None and self._is_own(edge.id):
                 self._intake.presence.restore(edge.id, is_online=edge.is_online, now=now)
         self._keeper.load()
         for edge_id, plan in models:
-            self._aliases.learn(edge_id, plan)
+            if self._is_own(edge_id):
+                self._aliases.learn(edge_id, plan)
+
+    def _is_own(self, edge: str) -> bool:
+        return self._lease.first <= shard_of(edge) <= self._lease.last
 
     def step(self) -> bool:
         """Do one round; tells whether there was anything to do."""
@@ -343,11 +348,13 @@ class Cycle:
             self._directory.refresh(connection)
 
     def refresh_if_imported(self) -> None:
-        """Read places anew when somebody imported a site file."""
+        """Read everything anew when somebody imported a site file or another worker registered devices."""
         with self._database.read() as connection:
-            revision = place_store.revision(connection)
-        if revision != self._directory.revision:
+            places = place_store.revision(connection)
+            edges = device_store.edges_revision(connection)
+        if (places, edges) != (self._directory.revision, self._directory.edges_revision):
             self.refresh_directory()
+            self._keeper.watch(self._aliases.keys)
 
     def finish(self, timeout_s: float) -> None:
         """Store what was taken in and acknowledge it; what does not succeed in time is sent again."""
