@@ -17,11 +17,11 @@ pytestmark = pytest.mark.xdist_group("torture")
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a file system of 6 MB, where this machine lets us make one."""
+    """Give a file system of 10 MB, where this machine lets us make one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(folder)],
         capture_output=True,
         text=True,
         check=False,
