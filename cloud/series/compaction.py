@@ -38,6 +38,7 @@ from contract.metrics import Retention
 
 log = structlog.get_logger(__name__)
 _FREE_PAGES_KEPT: Final = 16_384
+_EPOCHS_KEPT: Final = 32
 _FREE_PAGES_STEP: Final = 500
 _TIDY_ROWS: Final = 50_000
 _TIDY_MS: Final = 30_000
@@ -295,6 +296,8 @@ class Compactor:
         (free,) = self._connection.execute("pragma freelist_count").fetchone()
         if free > _FREE_PAGES_KEPT:
             hot.give_back(self._connection, _FREE_PAGES_STEP)
+        with hot.writing(self._connection):
+            store.forget_marks(self._connection, _EPOCHS_KEPT)
 
     def _remove_trash(self, now: int) -> None:
         names = store.trash(self._connection, now - self._settings.grace_ms)

@@ -165,6 +165,25 @@ def marks(connection: Connection) -> list[LaneMark]:
     return [LaneMark(*row) for row in found]
 
 
+_LANES_FULL: Final = (
+    "select edge, lane, min(epoch) from (select edge, lane, epoch,"
+    " row_number() over (partition by edge, lane order by epoch desc) as place from mark)"
+    " where place = ? group by edge, lane"
+)
+
+
+def forget_marks(connection: Connection, kept: int) -> int:
+    """Forget all but the newest `kept` epochs of each lane; gives how many. Inside the caller's transaction."""
+    full = connection.execute(_LANES_FULL, (kept,)).fetchall()
+    gone = [
+        connection.execute(
+            "delete from mark where edge = ? and lane = ? and epoch < ?", lane_and_border
+        ).rowcount
+        for lane_and_border in full
+    ]
+    return sum(gone)
+
+
 # --- hot rows ---------------------------------------------------------------------------------------------------------
 
 
