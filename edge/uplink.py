@@ -339,7 +339,12 @@ class Uplink:
     def _may_backfill(self) -> bool:
         """Tell whether nothing better is waiting and the rate allows one more message."""
         now = self._clock.monotonic_s()
-        ahead = any(self._has_unsent[lane] for lane in (Lane.ALARM, Lane.EVENT, Lane.DATA))
+        # More alarms than a window holds wait for acknowledgements, and are still first.
+        has_facts = any(
+            self._windows[lane].next_seq < self._spool.next_seq(lane)
+            for lane in (Lane.ALARM, Lane.EVENT)
+        )
+        ahead = has_facts or self._has_unsent[Lane.DATA]
         return not ahead and now >= self._backfill_at
 
     async def _publish(self, link: BrokerLink, lane: Lane, messages: list[Message]) -> None:

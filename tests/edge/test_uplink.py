@@ -136,6 +136,16 @@ async def test_alarms_overtake_a_backlog(broker: Mosquitto, spool: Spool) -> Non
     assert values == [float(i) for i in range(5030)]
 
 
+async def test_more_alarms_than_a_window_still_go_before_a_backlog(
+    broker: Mosquitto, spool: Spool
+) -> None:
+    await spool.append([alarm(i) for i in range(200)], rows(0, 3000))
+    async with cloud_at(broker, CloudStandIn()) as cloud, running(uplink_to(broker, spool)):
+        await emptied(spool)
+    last_alarm = cloud.order.index((Lane.ALARM, 200))
+    assert last_alarm < cloud.order.index((Lane.BACKFILL, 1))
+
+
 async def test_a_cloud_that_does_not_answer_gets_the_same_bytes_again(
     broker: Mosquitto, spool: Spool
 ) -> None:
