@@ -47,9 +47,16 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """A broker on a port of its own; every user's password is its name."""
+    """A broker on a port of its own; every user's password is its name; `settings` are added to its file."""
 
-    def __init__(self, folder: Path, users: Sequence[str], *, open_acl: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        users: Sequence[str],
+        *,
+        open_acl: bool = False,
+        settings: Sequence[str] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._folder = folder
@@ -63,7 +70,7 @@ class Mosquitto:
         acl.chmod(0o600)
         owner = passwords.owner()
         (folder / "mosquitto.conf").write_text(
-            _CONFIG.format(port=self.port, folder=folder, user=owner)
+            "\n".join([_CONFIG.format(port=self.port, folder=folder, user=owner), *settings, ""])
         )
 
     def start(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import paho.mqtt.client as paho
 import structlog
+from typing_extensions import override
 
 from cloud.kit.clock import Clock
 from cloud.kit.fair_queue import FairQueue
@@ -26,6 +27,7 @@ BULK_ENDINGS: Final = ("/up/data", "/up/backfill")
 KEEPALIVE_S: Final = 10
 RECONNECT_S: Final = (0.2, 5.0)
 OUTBOX_LIMIT: Final = 2_000
+TOLD_LIMIT: Final = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -151,6 +153,26 @@ class Inbox:
         return self._urgent.dropped + self._bulk.dropped
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closed when the other side's certificate is refused; paho leaves that to the garbage collector."""
+
+    @override
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _tls_context(tls: BrokerTls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(tls.ca_file))
+    context.sslsocket_class = _TidySocket
+    if tls.cert_file is not None:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
 class MqttLink:
     """One connection to the broker with a network thread of its own; reconnects by itself.
 
@@ -174,17 +196,12 @@ class MqttLink:
         self._inbox = inbox
         self._clock = clock
         self._on_connected = on_connected
-        self._told_lost = False
+        self._told: set[str] = set()
+        self._trouble = ""
         client = StreamClient(client_id, self._messages)
         client.username_pw_set(login.username, login.password)
         if login.tls:
-            cert, key = login.tls.cert_file, login.tls.key_file
-            client.tls_set(
-                ca_certs=str(login.tls.ca_file),
-                certfile=str(cert) if cert else None,
-                keyfile=str(key) if key else None,
-                tls_version=ssl.PROTOCOL_TLS_CLIENT,
-            )
+            client.tls_set_context(_tls_context(login.tls))
         client.reconnect_delay_set(*RECONNECT_S)  # type: ignore[arg-type]  # fractions of a second work
         client.max_queued_messages_set(OUTBOX_LIMIT)
         client.on_connect = self._connected
@@ -208,6 +225,11 @@ class MqttLink:
         """Whether the broker has accepted us and not gone since."""
         return self._client.is_connected()
 
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection, for people; empty while there is one or nothing is known yet."""
+        return self._trouble
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
         """Hand a message to the network thread.
 
@@ -225,18 +247,19 @@ class MqttLink:
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, code: Any, _p: Any) -> None:  # noqa: ANN401 - paho's callback
         if code.is_failure:
-            if not self._told_lost:
-                self._told_lost = True
-                _log.error("broker refuses us", host=self._login.host, reason=str(code))
+            self._trouble = str(code)
+            if self._is_news(self._trouble):
+                _log.error("broker refuses us", host=self._login.host, reason=self._trouble)
             return
         for start in range(0, len(self._subscriptions), 64):
             client.subscribe(self._subscriptions[start : start + 64])
-        self._told_lost = False
+        self._told.clear()
+        self._trouble = ""
         _log.info("broker connected", host=self._login.host, port=self._login.port)
         self._on_connected()
 
     def _failed(self, _client: paho.Client, _data: Any) -> None:  # noqa: ANN401 - paho's callback
-        self._tell_lost("no connection")
+        self._tell_lost(self._client.failure or "no connection")
 
     def _disconnected(
         self,
@@ -246,12 +269,22 @@ class MqttLink:
         code: Any,  # noqa: ANN401 - paho's callback
         _p: Any,  # noqa: ANN401 - paho's callback
     ) -> None:
-        self._tell_lost(str(code))
+        reason = self._client.failure
+        if reason or not self._told:
+            # Without one, paho's "Unspecified error" would only hide what was told before.
+            self._tell_lost(reason or str(code))
 
     def _tell_lost(self, reason: str) -> None:
-        if not self._told_lost:
-            self._told_lost = True
+        self._trouble = reason
+        if self._is_news(reason):
             _log.warning("broker away", host=self._login.host, reason=reason)
+
+    def _is_news(self, reason: str) -> bool:
+        # Each reason once: a broker that comes back with a wrong certificate is no longer just "refused".
+        if reason in self._told or len(self._told) >= TOLD_LIMIT:
+            return False
+        self._told.add(reason)
+        return True
 
     def _messages(self, messages: list[Message]) -> None:
         now = self._clock.now_ms()

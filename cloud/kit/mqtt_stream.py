@@ -78,12 +78,19 @@ def frame(topic: str, payload: bytes) -> bytes:
     return b"".join((head, len(name).to_bytes(2, "big"), name, payload))
 
 
+def _text(error: OSError) -> str:
+    return str(error) or type(error).__name__
+
+
 class StreamClient(paho.Client):
     """A client whose messages of quality 0 come by the hundred.
 
     Args:
         client_id: our name at the broker.
         take: called by the network thread with what one read brought, in order; must not wait.
+
+    Attributes:
+        failure: what ended the present connection or kept it from being made; empty where nobody told.
     """
 
     def __init__(self, client_id: str, take: Callable[[list[Message]], None]) -> None:
@@ -92,6 +99,7 @@ class StreamClient(paho.Client):
         self._topics: dict[bytes, str] = {}
         self._chunks: list[bytes] = []
         self._held = self._needed = 0
+        self.failure = ""
 
     def publish_all(self, messages: Sequence[Message]) -> bool:
         """Send messages of quality 0 with one wake of the network thread; False when that is not possible now."""
@@ -104,7 +112,13 @@ class StreamClient(paho.Client):
     @override
     def reconnect(self) -> MQTTErrorCode:
         self._chunks, self._held, self._needed = [], 0, 0
-        return super().reconnect()
+        self.failure = ""
+        try:
+            return super().reconnect()
+        except OSError as error:
+            # paho drops it, and with it what is wrong with a certificate or an address.
+            self.failure = _text(error)
+            raise
 
     @override
     def _packet_read(self) -> MQTTErrorCode:
@@ -112,7 +126,9 @@ class StreamClient(paho.Client):
             chunk = self._sock_recv(READ_BYTES)
         except BlockingIOError:
             return MQTTErrorCode.MQTT_ERR_AGAIN
-        except OSError:
+        except OSError as error:
+            # With TLS 1.3 a broker that refuses our certificate says so only after the handshake.
+            self.failure = _text(error)
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         if not chunk:
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
