@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import aiomqtt
+from typing_extensions import override
 
 from edge.errors import LinkLostError
 
@@ -115,8 +116,21 @@ class BrokerLink:
             raise LinkLostError(f"connection lost: {error.__cause__ or error}") from error
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closed when the other side's certificate is refused; paho leaves that to the garbage collector."""
+
+    @override
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _tls_context(files: TlsFiles) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(files.ca_file))
+    context.sslsocket_class = _TidySocket
     if files.cert_file is not None:
         context.load_cert_chain(files.cert_file, files.key_file)
     return context
@@ -131,6 +145,25 @@ async def _reach(address: BrokerAddress) -> None:
         await writer.wait_closed()
 
 
+@contextmanager
+def _overhearing(log: logging.Logger) -> Iterator[list[str]]:
+    """Catch what paho only logs while connecting: aiomqtt then says no more than that the time is over.
+
+    With TLS 1.3 that is how a broker refuses our certificate.
+    """
+    heard: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        heard[:] = [record.getMessage()]
+        return False
+
+    log.addFilter(keep)
+    try:
+        yield heard
+    finally:
+        log.removeFilter(keep)
+
+
 @asynccontextmanager
 async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerLink]:
     """Connect with a clean session; disconnects at the end.
@@ -140,6 +173,7 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
     """
     log = logging.getLogger("linli.mqtt")
     log.setLevel(logging.ERROR)
+    heard: list[str] = []
     try:
         await _reach(address)
         client = aiomqtt.Client(
@@ -160,11 +194,11 @@ async def open_link(address: BrokerAddress, will: Will) -> AsyncIterator[BrokerL
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         client.pending_calls_threshold = INFLIGHT
-        with _heeding_cancellation():
+        with _overhearing(log) as heard, _heeding_cancellation():
             await client.__aenter__()
     except (aiomqtt.MqttError, OSError, TimeoutError) as error:
         where = f"{address.host}:{address.port} as {address.username}"
-        reason = str(error) or "no answer in time"
+        reason = "; ".join([str(error) or "no answer in time", *heard])
         raise LinkLostError(f"connecting to {where}: {reason}") from error
     try:
         yield BrokerLink(client)
