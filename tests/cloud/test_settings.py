@@ -102,6 +102,23 @@ def test_a_mistake_is_told(file: Path, text: str, told: str) -> None:
     assert any(told in line for line in mistakes(file, text))
 
 
+@pytest.mark.parametrize("host", ["mqtt.example.cn", "10.0.0.7", "0.0.0.0", "127.0.0.1.example.cn"])
+def test_a_broker_elsewhere_needs_tls_or_a_word_that_it_may_be_read(file: Path, host: str) -> None:
+    (file.parent / "ca.pem").touch()
+    told = mistakes(file, f"broker: {{host: {host}}}")
+    assert len(told) == 1
+    assert "plain_text" in told[0]
+    for allowed in ("plain_text: true", "tls: {ca_file: ca.pem}"):
+        file.write_text(f"broker: {{host: {host}, {allowed}}}")
+        assert settings.load(file).broker.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "'::1'", "localhost"])
+def test_a_broker_on_this_machine_needs_no_tls(file: Path, host: str) -> None:
+    file.write_text(f"broker: {{host: {host}}}")
+    assert settings.load(file).broker.tls is None
+
+
 def test_the_environment_wins_and_its_mistakes_name_the_variable(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
